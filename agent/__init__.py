@@ -1,0 +1,1 @@
+"""The guest: what runs beside the agent CLI. It imports nothing of the rest of the house."""

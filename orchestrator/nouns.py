@@ -1,0 +1,203 @@
+"""The nouns of the house, as plain values. They know no platform, no database and no cluster.
+
+What is written here is what adapters and the core say to each other; how a chat looks, how a row is stored and what a
+pod is made of stand elsewhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import NewType
+
+RunId = NewType("RunId", str)
+"""Lower-case letters, digits and dashes, at most 40: it also names the pod."""
+
+MessageId = NewType("MessageId", str)
+"""A message as its platform names it."""
+
+ArtifactId = NewType("ArtifactId", str)
+"""A stored file: the SHA-256 of its content, in hex."""
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """Where people talk. `chat` is what is allowed or forbidden; `thread` a topic or thread in it, or empty."""
+
+    platform: str
+    chat: str
+    thread: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.platform}/{self.chat}/{self.thread}".rstrip("/")
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who talks. Only `platform`, `id` and `roles` decide anything; `name` is for showing."""
+
+    platform: str
+    id: str
+    name: str = ""
+    roles: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class File:
+    """A file kept in `Artifacts`, on its way in or out."""
+
+    artifact: ArtifactId
+    name: str
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """What a person did in a chat: said something, or pressed a button (`press` is then that button's token).
+
+    `key` names it for ever on every platform (`telegram/<chat>/<message>`): the same key is done once. `quoted` marks
+    forwarded material. Edited messages never become an Inbound. `on` is the message whose button was pressed.
+    """
+
+    key: str
+    where: Conversation
+    person: Person
+    text: str = ""
+    press: str = ""
+    files: tuple[File, ...] = ()
+    quoted: bool = False
+    on: MessageId = MessageId("")
+
+
+class Style(StrEnum):
+    """What a button means, for platforms that have colours."""
+
+    PLAIN = "plain"
+    GOOD = "good"
+    DANGER = "danger"
+
+
+@dataclass(frozen=True, slots=True)
+class Button:
+    """A tap instead of typing. `token` (at most 60 bytes, ASCII) locates what is meant; it authorises nothing."""
+
+    label: str
+    token: str
+    style: Style = Style.PLAIN
+
+
+class Phase(StrEnum):
+    """Where a run stands, folded from its journal."""
+
+    QUEUED = "queued"
+    STARTING = "starting"
+    WORKING = "working"
+    ASKING = "waiting for you"
+    IDLE = "your turn"
+    STOPPING = "stopping"
+    ENDED = "ended"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """A run as a line of the dashboard. `since`: Unix seconds when the run began."""
+
+    run: RunId
+    title: str
+    agent: str
+    phase: Phase
+    since: float
+    cost_usd: float
+    where: Conversation | None
+    words: str = ""
+    buttons: tuple[Button, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """What is to be seen, before any platform gives it a look. All of it may be empty, not all at once.
+
+    `text` is GitHub markdown and untrusted; an adapter renders it with a parser and splits it to its limits. `status`
+    and `log` are plain text, to be escaped: one line on top, and the lines of what was done, foldable where possible.
+    `since` (Unix seconds) stands beside the status as a running clock. `rings` asks for a notification.
+    """
+
+    text: str = ""
+    status: str = ""
+    log: tuple[str, ...] = ()
+    since: float = 0.0
+    buttons: tuple[Button, ...] = ()
+    files: tuple[File, ...] = ()
+    rows: tuple[Row, ...] = ()
+    board: bool = False
+    rings: bool = False
+
+
+class Lane(IntEnum):
+    """Who goes first in a place. Lower goes before higher."""
+
+    FIRST = 0  # questions, command replies, finals, ends
+    ALERT = 1
+    BOARD = 2
+    LIVE = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Letter:
+    """Something that must land in a chat exactly once, in the order of its conversation.
+
+    `key` is unique for ever. With `edits`, it changes the message that the letter of that key became. `run` is the run
+    it speaks of, or empty.
+    """
+
+    key: str
+    where: Conversation
+    message: Message
+    lane: Lane = Lane.FIRST
+    edits: str = ""
+    run: RunId = RunId("")
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """What a place bears: `burst` requests in any `per` seconds; `reserve` of them are kept for `Lane.FIRST`.
+
+    `edit_every`: seconds between two live edits of one message, at least.
+    """
+
+    burst: int
+    per: float
+    reserve: int = 0
+    edit_every: float = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How long a run may live, be silent, and wait for an answer. Seconds."""
+
+    life: float = 24 * 3600.0
+    idle: float = 6 * 3600.0
+    ask: float = 12 * 3600.0
+    start: float = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """A named profile that a run is launched with. `driver` names the CLI; see `agent.wire.Start` for the words."""
+
+    name: str
+    driver: str
+    about: str = ""
+    model: str = ""
+    instructions: str = ""
+    permission: str = "autonomous"
+    tools: tuple[str, ...] = ()
+    allowed: tuple[str, ...] = ()
+    disallowed: tuple[str, ...] = ()
+    repositories: tuple[str, ...] = ()
+    budget_usd: float = 0.0
+    script: str = ""
+    isolation: str = ""
+    limits: Limits = Limits()
+    cpu: str = "1"
+    memory: str = "1Gi"
