@@ -12,12 +12,12 @@ Down, without id:     {"do": "resume", "body": {"epoch": "k3…", "after": 41}}
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from enum import Enum
 from functools import cache
 from types import NoneType, UnionType
-from typing import Any, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 
 MAX_LINE = 1 << 20
 """Bytes of the longest line, newline included. A longer one is dropped by whoever reads it."""
@@ -346,7 +346,7 @@ def kind_of(thing: object) -> str:
 def pack(thing: object) -> dict[str, Any]:
     """A flat dataclass as a JSON object; fields that have their default are left out."""
     body: dict[str, Any] = {}
-    for name, default in _defaults(type(thing)):
+    for name, default in _defaults(cast("Any", type(thing))):
         value = getattr(thing, name)
         if value != default:
             body[name] = _plain(value)
@@ -361,7 +361,7 @@ def unpack(cls: type[T], body: object) -> T:
     if not isinstance(body, dict):
         raise Malformed(f"{kind_name(cls)}: the body is not an object")
     values: dict[str, Any] = {}
-    for name, check, required in _shape(cls):
+    for name, check, required in _shape(cast("Any", cls)):
         if name in body:
             try:
                 values[name] = check(body[name])
@@ -483,15 +483,13 @@ Check = Callable[[Any], Any]
 
 
 @cache
-def _shape(cls: Hashable) -> tuple[tuple[str, Check, bool], ...]:
-    assert isinstance(cls, type) and is_dataclass(cls)
+def _shape(cls: Any) -> tuple[tuple[str, Check, bool], ...]:
     hints = get_type_hints(cls)
     return tuple((f.name, _checker(hints[f.name]), f.default is MISSING) for f in fields(cls))
 
 
 @cache
-def _defaults(cls: Hashable) -> tuple[tuple[str, Any], ...]:
-    assert isinstance(cls, type) and is_dataclass(cls)
+def _defaults(cls: Any) -> tuple[tuple[str, Any], ...]:
     return tuple((f.name, f.default) for f in fields(cls))
 
 
