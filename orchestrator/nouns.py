@@ -183,11 +183,15 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """A named profile that a run is launched with. `driver` names the CLI; see `agent.wire.Start` for the words."""
+    """A named profile that a run is launched with. `driver` names the CLI; see `agent.wire.Start` for the words.
+
+    `opening` is the task of a run that was launched by a tap, without one; empty: the agent waits for the first words.
+    """
 
     name: str
     driver: str
     about: str = ""
+    opening: str = ""
     model: str = ""
     instructions: str = ""
     permission: str = "autonomous"

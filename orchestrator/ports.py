@@ -232,7 +232,7 @@ class Artifacts(Protocol):
         ...
 
     async def complete(self, upload: str, *, sha256: str = "") -> ArtifactId:
-        """The upload is whole. Raises `Broken` when its content is not what `sha256` says. Twice is once."""
+        """The upload is whole. Raises `Refused` when its content is not what `sha256` says. Twice is once."""
         ...
 
     async def size(self, artifact: ArtifactId) -> int:

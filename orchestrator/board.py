@@ -1,0 +1,77 @@
+"""The dashboards: in each conversation that asked for one, a message with every live run, kept up to date.
+
+Where a dashboard stands is remembered in a drawer of its own. It knows runs only by their lines.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from orchestrator.nouns import Conversation, Lane, Letter, Message, Row
+from orchestrator.ports import Change, Notes, Store
+from orchestrator.post import PostOffice
+from orchestrator.run import short
+
+PAST = 20
+"""Ended runs that a dashboard shows below the live ones."""
+
+
+class Boards:
+    """All dashboards. `rows` gives the live runs' lines, `past` those of the runs that ended last."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        notes: Notes,
+        office: PostOffice,
+        live: Callable[[], Sequence[Row]],
+        past: Sequence[Row] = (),
+    ) -> None:
+        self._store = store
+        self._notes = notes
+        self._office = office
+        self._live = live
+        self.past: list[Row] = list(past)
+        self._boards: dict[Conversation, str] = {}
+
+    async def recover(self, always: Sequence[Conversation]) -> None:
+        """Take up the dashboards of before; in the conversations of `always` there is one in any case."""
+        for key, text in await self._notes.scan("board/"):
+            platform, chat, thread = text.split("\n")
+            self._boards[Conversation(platform, chat, thread)] = key.removeprefix("board/")
+        for where in always:
+            if where not in self._boards:
+                await self.post(where, once="")
+        self.changed()
+
+    async def post(self, where: Conversation, *, once: str) -> None:
+        """A new dashboard here; the one that stood here before is kept up to date no longer."""
+        key = f"board/{short(once or str(where), 16)}"
+        letter = Letter(key, where, self._look(0.0), Lane.FIRST)
+        letters = [letter]
+        old = self._boards.get(where)
+        if old and old != key:
+            moved = Message(status="the dashboard has moved down")
+            letters.append(Letter(f"{old}/last", where, moved, Lane.FIRST, edits=old))
+        if not await self._store.write(Change(once=once, letters=letters)):
+            return
+        note = f"board/{key}"
+        forget = {f"board/{old}": None} if old and old != key else {}
+        await self._notes.put({note: f"{where.platform}\n{where.chat}\n{where.thread}", **forget})
+        self._boards[where] = key
+        self._office.take(letters)
+        self.changed()
+
+    def changed(self) -> None:
+        """Some run is not what it was."""
+        for where, key in self._boards.items():
+            self._office.show(key, where, self._look, lane=Lane.BOARD)
+
+    def _look(self, slowed: float) -> Message:
+        live = list(self._live())
+        words = f"{len(live)} live run{'' if len(live) == 1 else 's'}" if live else "no live run"
+        if slowed:
+            words += " · updates come slowly: the platform asked for patience"
+        rows = (*live, *self.past[:PAST])
+        return Message(status=words, rows=rows, board=True)

@@ -1,0 +1,138 @@
+"""The orchestrator: everything inside the walls put together, from ports to promises.
+
+Built with the ports, it recovers, hears people, drives runs and keeps them in order until it is cancelled. Wiring of
+real adapters is the door's affair (`bot`); tests build it with fakes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import structlog
+
+from orchestrator import view
+from orchestrator.board import PAST, Boards
+from orchestrator.desk import Desk
+from orchestrator.drive import Drive
+from orchestrator.errors import Broken, Trouble
+from orchestrator.gate import Gate
+from orchestrator.logbook import Logbook
+from orchestrator.nouns import Conversation, Inbound, Row
+from orchestrator.ports import Artifacts, Chat, Notes, Runtime, Store
+from orchestrator.post import PostOffice
+from orchestrator.roster import Roster
+from orchestrator.runs import Clock
+from orchestrator.tasks import woken
+
+log = structlog.get_logger()
+
+MEND_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """What the operator has decided. `unavailable`: drivers that cannot start here, with the reason in a sentence.
+
+    `boards`: conversations that always have a dashboard.
+    """
+
+    max_runs: int = 20
+    budget_usd: float = 0.0
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+    boards: Sequence[Conversation] = ()
+
+
+class Orchestrator:
+    """The room. `run` lives in it; `receive` is how people reach it."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        notes: Notes,
+        artifacts: Artifacts,
+        chats: Mapping[str, Chat],
+        runtime: Runtime,
+        gate: Gate,
+        clock: Clock,
+        rules: Rules,
+    ) -> None:
+        self._store = store
+        self._notes = notes
+        self._artifacts = artifacts
+        self._chats = dict(chats)
+        self._runtime = runtime
+        self._gate = gate
+        self._clock = clock
+        self._rules = rules
+        self._desk: Desk | None = None
+        self._mend = asyncio.Event()
+        self.ready = asyncio.Event()
+        self.roster: Roster | None = None
+        self.office: PostOffice | None = None
+
+    async def receive(self, inbound: Inbound) -> None:
+        """Take what a person did; see `orchestrator.ports.Receive`."""
+        if self._desk is None:
+            raise Broken("The bot is still starting; nothing was taken. Try again in a moment.")
+        await self._desk.receive(inbound)
+
+    async def run(self) -> None:
+        """Recover, then live until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            office = PostOffice(self._chats, self._store, group)
+            drive = Drive(
+                runtime=self._runtime, store=self._store, artifacts=self._artifacts, office=office, clock=self._clock
+            )
+            roster = Roster(
+                store=self._store,
+                runtime=self._runtime,
+                office=office,
+                drive=drive,
+                group=group,
+                clock=self._clock,
+                max_runs=self._rules.max_runs,
+                changed=lambda: boards.changed(),  # noqa: PLW0108 - boards comes two lines later
+                over=self._mend.set,
+            )
+            boards = Boards(store=self._store, notes=self._notes, office=office, live=lambda: _rows(roster))
+            self.roster, self.office = roster, office
+            await roster.recover()
+            office.take([sent.letter for sent in await self._store.unsent()])
+            boards.past = await self._past()
+            await boards.recover(self._rules.boards)
+            self._desk = Desk(
+                gate=self._gate,
+                store=self._store,
+                office=office,
+                roster=roster,
+                boards=boards,
+                logbook=Logbook(store=self._store, artifacts=self._artifacts),
+                unavailable=self._rules.unavailable,
+                budget_usd=self._rules.budget_usd,
+            )
+            self.ready.set()
+            for chat in self._chats.values():
+                group.create_task(chat.serve(self.receive), name=f"chat {chat.platform}")
+            await self._keep(roster, boards)
+
+    async def _keep(self, roster: Roster, boards: Boards) -> None:
+        """Every minute, and whenever a run ended: put in order what is not."""
+        while True:
+            try:
+                await roster.mend()
+                boards.past = await self._past()
+                boards.changed()
+            except Trouble as error:
+                log.warning("not in order", why=str(error))
+            await woken(self._mend, MEND_SECONDS)
+
+    async def _past(self) -> list[Row]:
+        return [view.past_row(launched, ended) for launched, ended in await self._store.recent(PAST)]
+
+
+def _rows(roster: Roster) -> list[Row]:
+    runs = sorted(roster.live.values(), key=lambda run: -run.state.began)
+    return [view.row(run.state, run.moment) for run in runs if run.state.launched]

@@ -1,0 +1,286 @@
+"""The desk: turns what people do into what is written, once for every key, after the gate has let it in.
+
+A decision is made on the run's newest state and stored together with the key of what caused it; only then is anything
+done about it. The desk answers through letters. It knows no platform and never waits for an agent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from agent.wire import Asked
+from orchestrator import commands
+from orchestrator import events as ev
+from orchestrator.board import Boards
+from orchestrator.errors import Refused
+from orchestrator.gate import Gate
+from orchestrator.logbook import Logbook
+from orchestrator.nouns import Agent, Button, Conversation, Inbound, Letter, Message, RunId
+from orchestrator.ports import Change, Store
+from orchestrator.post import PostOffice
+from orchestrator.roster import Roster
+from orchestrator.run import State, command_id, run_id, short
+from orchestrator.runs import Draft, LiveRun
+
+OFFER = "Start an agent on this?"
+
+
+def reply_key(inbound: Inbound) -> str:
+    """The letter that answers what a person did."""
+    return f"re/{short(inbound.key, 16)}"
+
+
+def reply(inbound: Inbound, message: Message) -> Letter:
+    """A letter that answers where it was asked."""
+    return Letter(reply_key(inbound), inbound.where, message)
+
+
+class Desk:
+    """Where people's doings arrive. `defaults` choose an agent and a budget where nobody named one."""
+
+    def __init__(
+        self,
+        *,
+        gate: Gate,
+        store: Store,
+        office: PostOffice,
+        roster: Roster,
+        boards: Boards,
+        logbook: Logbook,
+        unavailable: Mapping[str, str],
+        budget_usd: float,
+    ) -> None:
+        self._gate = gate
+        self._store = store
+        self._office = office
+        self._roster = roster
+        self._boards = boards
+        self._logbook = logbook
+        self._unavailable = unavailable
+        self._budget_usd = budget_usd
+
+    async def receive(self, inbound: Inbound) -> None:
+        """Take what a person did; it is stored when this returns. See `orchestrator.ports.Receive`."""
+        self._gate.check(inbound.person, inbound.where)
+        if len(inbound.text) > commands.MAX_TEXT:
+            raise Refused(
+                f"A message may have {commands.MAX_TEXT:,} characters and this one has {len(inbound.text):,}. "
+                "Send the long part as a file."
+            )
+        try:
+            if inbound.press:
+                await self._press(inbound)
+            elif inbound.text.startswith("/") and not inbound.quoted:
+                await self._command(inbound, commands.read(inbound.text))
+            else:
+                await self._text(inbound)
+        except Refused as why:
+            await self._answer(inbound, Message(text=str(why)))
+
+    async def _answer(self, inbound: Inbound, message: Message) -> None:
+        letter = reply(inbound, message)
+        if await self._store.write(Change(once=inbound.key, letters=[letter])):
+            self._office.take([letter])
+
+    # --- text --------------------------------------------------------------------------------------------------------
+
+    async def _text(self, inbound: Inbound) -> None:
+        run = self._roster.at(inbound.where)
+        if run is not None:
+            await run.write(lambda state: self._said(state, inbound), once=inbound.key)
+            return
+        past = await self._store.run_at(inbound.where)
+        if past is not None:
+            again = Button("Launch again", f"again:{past}")
+            words = "This run has ended, so nobody hears you here. `/launch` starts another."
+            await self._answer(inbound, Message(text=words, buttons=(again,)))
+        else:
+            await self._offer(inbound)
+
+    def _said(self, state: State, inbound: Inbound) -> Draft | None:
+        if state.ended or state.stop:
+            return Draft(letters=[reply(inbound, Message(text="This run is ending; it does not hear you any more."))])
+        if state.asks and inbound.text and not inbound.quoted and not inbound.files:
+            asked = next(iter(state.asks.values())).asked
+            labels = [choice.label for choice in asked.choices]
+            chosen = commands.picks(inbound.text, labels, several=asked.several)
+            return _answered(inbound, asked, chosen, inbound.text)
+        id_ = command_id(inbound.key)
+        said = ev.Said(id_, inbound.text, inbound.person, files=inbound.files, quoted=inbound.quoted)
+        return Draft([(f"in/{id_}", said)])
+
+    async def _offer(self, inbound: Inbound) -> None:
+        """Words that are for nobody: perhaps a task."""
+        agents = await self._store.agents()
+        buttons = tuple(Button(agent.name, f"do:{agent.name}:{short(inbound.key, 16)}") for agent in agents[:8])
+        if not inbound.text.strip() or inbound.files:
+            text = "Send a file together with words, in a run's thread. Here `/launch` starts a run."
+            await self._answer(inbound, Message(text=text))
+        else:
+            await self._answer(inbound, Message(text=inbound.text, status=OFFER, buttons=buttons))
+
+    # --- buttons -----------------------------------------------------------------------------------------------------
+
+    async def _press(self, inbound: Inbound) -> None:
+        verb, _, rest = inbound.press.partition(":")
+        match verb:
+            case "stop":
+                await self._stop(inbound, self._live(rest))
+            case "interrupt":
+                await self._interrupt(inbound, self._live(rest))
+            case "ask":
+                await self._pick(inbound, rest)
+            case "launch":
+                await self._launch(inbound, rest, "")
+            case "do":
+                name, _, key = rest.partition(":")
+                offer = await self._store.sent(f"re/{key}")
+                if offer is None or offer.letter.message.status != OFFER:
+                    raise Refused("This offer is no longer known. Use `/launch`.")
+                await self._launch(inbound, name, offer.letter.message.text)
+            case "again":
+                await self._again(inbound, RunId(rest))
+            case _:
+                raise Refused("This button is not known here any more.")
+
+    async def _pick(self, inbound: Inbound, rest: str) -> None:
+        name, _, tail = rest.partition(":")
+        ask, _, number = tail.partition(":")
+        run = self._live(name)
+
+        def decide(state: State) -> Draft:
+            for waiting in state.asks.values():
+                asked = waiting.asked
+                if short(asked.ask) == ask and number.isdecimal() and int(number) < len(asked.choices):
+                    return _answered(inbound, asked, (int(number),), "")
+            return Draft(letters=[reply(inbound, Message(text="This question needs no answer any more."))])
+
+        await run.write(decide, once=inbound.key)
+
+    async def _again(self, inbound: Inbound, run: RunId) -> None:
+        async for entries in self._store.journal(run):
+            first = entries[0].event
+            if isinstance(first, ev.Launched):
+                await self._launch(inbound, first.agent.name, first.task)
+                return
+        raise Refused("This run is not known any more.")
+
+    # --- commands ----------------------------------------------------------------------------------------------------
+
+    async def _command(self, inbound: Inbound, typed: commands.Typed) -> None:
+        match typed.word:
+            case "launch":
+                await self._launch_typed(inbound, typed.rest)
+            case "stop":
+                await self._stop(inbound, self._here(inbound.where))
+            case "interrupt":
+                await self._interrupt(inbound, self._here(inbound.where))
+            case "runs":
+                await self._boards.post(inbound.where, once=inbound.key)
+            case "logs":
+                await self._logs(inbound, typed.rest)
+            case "help" | "start":
+                await self._help(inbound)
+            case _:
+                raise Refused(commands.unknown(typed.word))
+
+    async def _help(self, inbound: Inbound) -> None:
+        agents = await self._store.agents()
+        buttons = tuple(Button(f"Launch {agent.name}", f"launch:{agent.name}") for agent in agents[:8])
+        await self._answer(inbound, Message(text=commands.help_text(), buttons=buttons))
+
+    async def _launch_typed(self, inbound: Inbound, rest: str) -> None:
+        agents = await self._store.agents()
+        wish = commands.wish(rest, [agent.name for agent in agents])
+        if not wish.agent and not wish.task:
+            buttons = tuple(Button(agent.name, f"launch:{agent.name}") for agent in agents[:20])
+            about = "\n".join(f"- **{agent.name}**: {agent.about}" for agent in agents)
+            await self._answer(inbound, Message(text=f"Which agent?\n\n{about}", buttons=buttons))
+            return
+        ready = [agent.name for agent in agents if agent.driver not in self._unavailable]
+        real = [name for name in ready if name != "rehearsal"]
+        await self._launch(inbound, wish.agent or next(iter(real or ready), "rehearsal"), wish.task)
+
+    async def _launch(self, inbound: Inbound, name: str, task: str) -> None:
+        agent = next((agent for agent in await self._store.agents() if agent.name == name), None)
+        if agent is None:
+            raise Refused(f"There is no agent `{name[:40]}` any more. `/launch` shows those that there are.")
+        if agent.driver in self._unavailable:
+            raise Refused(f"The agent `{name}` cannot start: {self._unavailable[agent.driver]}")
+        run = run_id(inbound.key)
+        launched = ev.Launched(
+            agent=agent,
+            task=task or agent.opening,
+            by=inbound.person,
+            origin=_origin(inbound.where),
+            title=title(task or agent.opening or agent.name),
+            files=inbound.files,
+            budget_usd=_cap(agent, self._budget_usd),
+        )
+        await self._roster.launch(run, launched, once=inbound.key)
+
+    async def _stop(self, inbound: Inbound, run: LiveRun) -> None:
+        def decide(state: State) -> Draft:
+            if state.stop or state.ended:
+                return Draft(letters=[reply(inbound, Message(text="This run is ending already."))])
+            words = f"stopped by {inbound.person.name or inbound.person.id}"
+            return Draft([(f"stop/{inbound.key}", ev.StopAsked(command_id(inbound.key), words, inbound.person))])
+
+        await run.write(decide, once=inbound.key)
+
+    async def _interrupt(self, inbound: Inbound, run: LiveRun) -> None:
+        def decide(state: State) -> Draft:
+            if not state.working:
+                return Draft(letters=[reply(inbound, Message(text="The agent is not working on anything now."))])
+            return Draft([(f"int/{inbound.key}", ev.InterruptAsked(command_id(inbound.key), inbound.person))])
+
+        await run.write(decide, once=inbound.key)
+
+    async def _logs(self, inbound: Inbound, rest: str) -> None:
+        run = self._roster.at(inbound.where)
+        known = run.id if run else await self._store.run_at(inbound.where)
+        if known is None:
+            raise Refused("`/logs` belongs into a run's thread: there is no run here.")
+        if rest and (not rest.isdecimal() or not 0 < int(rest) <= 1000):
+            raise Refused(f"`/logs {rest[:20]}`: a number from 1 to 1000 is wanted, or nothing for the whole log.")
+        await self._answer(inbound, await self._logbook.read(known, last=int(rest or 0), key=inbound.key))
+
+    # --- which run ---------------------------------------------------------------------------------------------------
+
+    def _live(self, run: str) -> LiveRun:
+        live = self._roster.live.get(RunId(run))
+        if live is None:
+            raise Refused("This run has ended.")
+        return live
+
+    def _here(self, where: Conversation) -> LiveRun:
+        run = self._roster.at(where)
+        if run is None and len(self._roster.live) == 1:
+            run = next(iter(self._roster.live.values()))
+        if run is None:
+            some = "Use it in the thread of a run, or tap the button in `/runs`."
+            raise Refused(some if self._roster.live else "No agent is running.")
+        return run
+
+
+def _answered(inbound: Inbound, asked: Asked, chosen: tuple[int, ...], text: str) -> Draft:
+    words = ", ".join(asked.choices[pick].label for pick in chosen) or text[:200]
+    id_ = command_id(inbound.key)
+    answered = ev.Answered(id_, asked.ask, words, inbound.person, picks=chosen, text="" if chosen else text)
+    return Draft([(f"in/{id_}", answered)])
+
+
+def _origin(where: Conversation) -> Conversation:
+    """New threads open beside the chat, never inside another thread."""
+    return Conversation(where.platform, where.chat)
+
+
+def _cap(agent: Agent, cap: float) -> float:
+    wanted = [budget for budget in (agent.budget_usd, cap) if budget > 0]
+    return min(wanted, default=0.0)
+
+
+def title(task: str) -> str:
+    """A thread's name: the task's first line, short enough for every platform."""
+    line = " ".join(task.strip().partition("\n")[0].split())
+    return line if len(line) <= 60 else line[:59].rstrip() + "…"

@@ -1,0 +1,238 @@
+"""Carry one run from its launch to its end. Exactly one task does this per run.
+
+Opens the place to talk, starts the pod, attaches, sends what the agent has not heard, records what it reports, and
+attaches again for as long as it takes. Everything it does may be done twice; what happened once is in the journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+from collections.abc import AsyncIterator
+from dataclasses import replace
+
+import structlog
+
+from agent import wire
+from agent.wire import Beat, Command, Frame, Resume, TextSoFar
+from orchestrator import events as ev
+from orchestrator.errors import Broken, Busy, Gone, Refused
+from orchestrator.nouns import Conversation, File
+from orchestrator.pipe import sift
+from orchestrator.ports import Artifacts, Runtime, Session, Store
+from orchestrator.post import PostOffice
+from orchestrator.run import State, upload_name
+from orchestrator.runs import Clock, Draft, LiveRun
+from orchestrator.tasks import each_within, until_first, woken
+
+log = structlog.get_logger()
+
+SILENCE_SECONDS = 3 * wire.BEAT_SECONDS
+HEARD_SECONDS = 20.0
+RESUME_SECONDS = 5.0
+STOP_SECONDS = 40.0
+PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+
+
+class Drive:
+    """Carries runs over one runtime. It has no state of its own beyond what it was built with."""
+
+    def __init__(
+        self, *, runtime: Runtime, store: Store, artifacts: Artifacts, office: PostOffice, clock: Clock
+    ) -> None:
+        self._runtime = runtime
+        self._store = store
+        self._artifacts = artifacts
+        self._office = office
+        self._clock = clock
+
+    async def carry(self, run: LiveRun) -> None:
+        """Return when the run has ended. A defect in here ends this run, visibly, and no other."""
+        try:
+            await self._live(run)
+        except Exception as error:
+            log.exception("a defect ended a run", run=run.id)
+            words = f"a defect in the bot ended this run ({type(error).__name__}); its log has the details"
+            await self.end(run, "failed", words)
+
+    async def _live(self, run: LiveRun) -> None:
+        await self._open(run)
+        while not run.state.admitted and not run.state.stop:
+            await woken(run.wake, None)
+        failures = 0
+        while not run.state.ended:
+            if run.state.finished:
+                await self.end(run, run.state.finished.reason, run.state.finished.words)
+            elif run.state.stop and (not run.state.admitted or self._clock() - run.state.stop_at > STOP_SECONDS):
+                await self.end(run, "stopped", run.state.stop.words)
+            elif not run.state.n and self._late(run.state):
+                why = run.moment.words or "the agent gave no sign of life"
+                await self.end(run, "failed", f"it could not be started in time: {why}")
+            else:
+                n = run.state.n
+                pause = await self._connect(run)
+                failures = 0 if run.state.n > n else failures + 1
+                if not run.state.finished:
+                    await woken(run.wake, pause or PAUSES[min(failures, len(PAUSES) - 1)])
+
+    def _late(self, state: State) -> bool:
+        return self._clock() - state.began > state.agent.limits.start
+
+    async def end(self, run: LiveRun, reason: str, words: str) -> None:
+        """Write that the run is over, as soon as the store lets us."""
+
+        def decide(state: State) -> Draft | None:
+            if state.ended:
+                return None
+            seconds = self._clock() - state.began
+            end = ev.Ended(reason, words, cost_usd=round(state.cost_usd, 6), turns=state.turns, seconds=seconds)
+            return Draft([("ended", end)])
+
+        while not run.state.ended:
+            try:
+                await run.write(decide)
+            except Broken as error:
+                run.now(words=str(error))
+                await asyncio.sleep(1)
+
+    # --- a place to talk ---------------------------------------------------------------------------------------------
+
+    async def _open(self, run: LiveRun) -> None:
+        failures = 0
+        while run.state.where is None and not run.state.ended:
+            launched = run.state.launched
+            assert launched is not None
+            try:
+                where = await self._place(run, launched)
+                await run.write(lambda state, where=where: _opening(state, where))  # type: ignore[misc]
+            except (Busy, Broken, TimeoutError) as error:
+                failures += 1
+                pause = error.seconds if isinstance(error, Busy) else PAUSES[min(failures, len(PAUSES) - 1)]
+                log.warning("no thread yet", run=run.id, why=str(error), again_in=pause)
+                await asyncio.sleep(pause)
+
+    async def _place(self, run: LiveRun, launched: ev.Launched) -> Conversation:
+        try:
+            place = await self._office.errand(
+                launched.origin, lambda chat: chat.open(launched.origin, launched.title, key=run.id)
+            )
+        except (Gone, Refused) as why:
+            log.warning("no thread to be had, the run stays where it was launched", run=run.id, why=str(why))
+            return launched.origin
+        assert isinstance(place, Conversation)
+        return place
+
+    # --- the connection ----------------------------------------------------------------------------------------------
+
+    async def _connect(self, run: LiveRun) -> float:
+        """One connection, from attach to its end. Returns the seconds to wait before the next, 0: choose."""
+        try:
+            if run.state.n and run.id not in await self._runtime.pods():
+                raise Gone("nothing of it is left")
+            await self._runtime.start(run.id, run.state.agent)
+            async with self._runtime.attach(run.id) as session:
+                run.now(words="")
+                await until_first(self._tell(run, session), self._hear(run, session))
+        except Busy as busy:
+            run.now(words=str(busy))
+            return busy.seconds
+        except Gone as gone:
+            if not run.state.finished:
+                await self.end(run, "lost", f"its process is gone: {gone}")
+        except Refused as refused:
+            await self.end(run, "failed", str(refused))
+        except (Broken, TimeoutError) as error:
+            why = str(error) or "the agent is silent"
+            log.warning("connection lost", run=run.id, why=why)
+            run.now(words=f"reconnecting: {why}")
+        return 0.0
+
+    async def _tell(self, run: LiveRun, session: Session) -> None:
+        """Send what the agent has not heard yet, in order; it does a known id only once. Returns when the run ended."""
+        loop = asyncio.get_running_loop()
+        sent: dict[str, float] = {}
+        while not run.state.ended:
+            pending = list(run.state.pending.values())
+            for command in pending:
+                if command.id not in sent:
+                    for file in run.state.files.get(command.id, ()):
+                        await self._put(session, command, file)
+                    await session.send(command)
+                    sent[command.id] = loop.time()
+            waiting = [sent[command.id] for command in pending]
+            if waiting and loop.time() - min(waiting) > HEARD_SECONDS:
+                raise Broken("a command was not heard")
+            sent = {id_: at for id_, at in sent.items() if id_ in run.state.pending}
+            await woken(run.wake, HEARD_SECONDS / 2 if waiting else None)
+
+    async def _put(self, session: Session, command: Command, file: File) -> None:
+        """Send a file ahead of the command that speaks of it; pieces that are there already are not taken again."""
+        offset = 0
+        async for data in self._artifacts.read(file.artifact):
+            last = offset + len(data) >= file.size
+            put = wire.Put(upload_name(file), offset, base64.b64encode(data).decode(), last=last)
+            await session.send(Command(f"{command.id}/{file.artifact[:12]}/{offset}", put))
+            offset += len(data)
+
+    async def _hear(self, run: LiveRun, session: Session) -> None:
+        """Record what the agent reports, until the connection or the run ends."""
+        loop = asyncio.get_running_loop()
+        await session.send(Resume(run.state.epoch, run.state.n))
+        resumed = loop.time()
+        batches: AsyncIterator[list[Frame | wire.Live]] = each_within(aiter(session.frames()), SILENCE_SECONDS)  # type: ignore[arg-type]
+        async for frames in batches:
+            batch = sift(frames, epoch=run.state.epoch, past=run.state.past, n=run.state.n)
+            if batch.fresh:
+                await self._record(run, batch.fresh)
+            for live in batch.live:
+                _show(run, live)
+            if batch.lost:
+                await self._begin_again(run, batch.lost)
+            if batch.lost or (batch.behind and not batch.fresh and loop.time() - resumed > RESUME_SECONDS):
+                await session.send(Resume(run.state.epoch, run.state.n))
+                resumed = loop.time()
+            if run.state.finished:
+                return
+
+    async def _record(self, run: LiveRun, frames: list[Frame]) -> None:
+        events: list[tuple[str, ev.Event]] = []
+        for frame in frames:
+            report = frame.report
+            if isinstance(report, wire.FilePiece):
+                report = await self._keep(f"{run.id}/{frame.epoch}/{report.file}", report)
+            events.append((f"f/{frame.epoch}/{frame.n}", report))
+        await run.write(lambda _: Draft(events))
+        if any(isinstance(frame.report, wire.Wrote | wire.Thought | wire.TurnEnded) for frame in frames):
+            run.now(text="", thinking=False)
+
+    async def _keep(self, upload: str, piece: wire.FilePiece) -> wire.Report:
+        """A piece of a file is on disk before the journal says that it came; the journal holds no bytes of it."""
+        try:
+            await self._artifacts.piece(upload, piece.offset, base64.b64decode(piece.data, validate=True))
+            if piece.last:
+                await self._artifacts.complete(upload, sha256=piece.sha256)
+        except (Refused, ValueError) as why:
+            return wire.Noticed("error", "file", f"The file {piece.name} did not arrive whole: {why}")
+        return replace(piece, data="")
+
+    async def _begin_again(self, run: LiveRun, epoch: str) -> None:
+        """The pod's state is gone: what people said before is said again, in order."""
+        said: list[tuple[str, ev.Event]] = []
+        seen: set[str] = set()
+        async for entries in self._store.journal(run.id):
+            for entry in entries:
+                if isinstance(entry.event, ev.Said) and entry.event.id not in seen:
+                    seen.add(entry.event.id)
+                    said.append((f"again/{epoch}/{entry.event.id}", entry.event))
+        await run.write(lambda _: Draft([(f"lost/{epoch}", ev.StateLost(epoch)), *said]))
+
+
+def _opening(state: State, where: Conversation) -> Draft | None:
+    return Draft([("opened", ev.Opened(where))]) if state.where is None and not state.ended else None
+
+
+def _show(run: LiveRun, live: wire.Live) -> None:
+    if isinstance(live, TextSoFar):
+        run.now(text=live.text, thinking=live.thinking)
+    elif isinstance(live, Beat):
+        run.now(words=live.trouble)

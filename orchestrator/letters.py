@@ -1,0 +1,179 @@
+"""What must be told of a run: the letters that its events cause, each with a key that makes it land once.
+
+Pure functions of the state just before an event. A question, a final answer, a failure and an end ring and are messages
+of their own, because an edit does not ring; progress is on the page and silent.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from agent import wire
+from orchestrator import events as ev
+from orchestrator.nouns import ArtifactId, Button, Conversation, File, Lane, Letter, Message, Phase, RunId, Style
+from orchestrator.run import State, short
+from orchestrator.view import dollars, span
+
+OUTCOMES = {
+    "done": "done",
+    "interrupted": "interrupted",
+    "failed": "failed",
+    "budget": "stopped by its budget",
+    "turns": "stopped at its limit of turns",
+}
+
+
+def page_key(run: RunId, page: int) -> str:
+    """The letter that a run's page is."""
+    return f"{run}/page/{page}"
+
+
+def ask_key(run: RunId, ask: str) -> str:
+    """The letter that an Ask is."""
+    return f"{run}/ask/{short(ask)}"
+
+
+def ask_token(run: RunId, ask: str, pick: int) -> str:
+    """The button of an Ask's choice."""
+    return f"ask:{run}:{short(ask)}:{pick}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Pen:
+    """Writes letters of one run into one conversation."""
+
+    run: RunId
+    where: Conversation
+
+    def post(self, key: str, message: Message) -> Letter:
+        return Letter(key, self.where, message, Lane.FIRST, run=self.run)
+
+    def edit(self, of: str, message: Message) -> Letter:
+        return Letter(f"{of}/last", self.where, message, Lane.FIRST, edits=of, run=self.run)
+
+
+def speak(state: State, entry: ev.Entry) -> list[Letter]:
+    """The letters that an event causes, by the state just before it. Nothing is said before the run has a place."""
+    where = entry.event.where if isinstance(entry.event, ev.Opened) else state.where
+    if where is None:
+        return []
+    run, pen = state.run, _Pen(state.run, where)
+    match entry.event:
+        case ev.Opened():
+            return [pen.post(page_key(run, 1), Message(status="starting" if state.admitted else "queued"))]
+        case wire.TurnStarted() if not state.page_open:
+            first_look = Message(status=Phase.WORKING.value, since=entry.at)
+            return [pen.post(page_key(run, state.page + 1), first_look)]
+        case wire.Asked() as asked if asked.ask not in state.answers and asked.ask not in state.asks:
+            return [pen.post(ask_key(run, asked.ask), _question(run, asked))]
+        case ev.Answered() as answered if answered.ask in state.asks:
+            who = answered.by.name or answered.by.id
+            return [_settled(pen, state, answered.ask, f"{answered.words} ({who})")]
+        case wire.AskWithdrawn() as gone if gone.ask in state.asks:
+            return [_settled(pen, state, gone.ask, gone.words or "no answer is needed any more")]
+        case wire.TurnEnded() as ended:
+            return _turn_end(pen, state, entry, ended)
+        case wire.FilePiece() as piece if piece.last:
+            file = File(ArtifactId(piece.sha256), piece.name, piece.size)
+            return [pen.post(f"{run}/file/{short(piece.file)}", Message(status=f"file · {piece.name}", files=(file,)))]
+        case wire.Noticed() as notice if notice.level == "error" and not state.working:
+            return [pen.post(_key(run, entry), Message(status=f"⚠ {notice.text}", rings=True))]
+        case ev.StateLost():
+            words = "⚠ the agent's state was lost; it begins again with the task and with everything you said"
+            return [pen.post(_key(run, entry), Message(status=words, rings=True))]
+        case ev.Ended() as end:
+            return _run_end(pen, state, entry, end)
+        case _:
+            return []
+
+
+def _key(run: RunId, entry: ev.Entry) -> str:
+    return f"{run}/{entry.key}"
+
+
+def _question(run: RunId, asked: wire.Asked) -> Message:
+    """An Ask with its buttons. What is asked about is shown as code, so that nothing in it can look like ours."""
+    lines = [f"- **{plain(choice.label)}**: {plain(choice.detail)}" for choice in asked.choices if choice.detail]
+    parts = [asked.text, "\n".join(lines)]
+    if asked.detail:
+        parts.append(asked.detail if asked.kind == "plan" else fenced(asked.detail))
+    hint = "several may be chosen: answer with their numbers, like 1 3" if asked.several else "tap, or answer in words"
+    buttons = tuple(
+        Button(choice.label[:60], ask_token(run, asked.ask, pick), _style(asked, choice.label))
+        for pick, choice in enumerate(asked.choices)
+    )
+    return Message(
+        text="\n\n".join(part for part in parts if part),
+        status=f"{'permission' if asked.kind == 'permission' else 'question'} · {hint}",
+        buttons=buttons,
+        rings=True,
+    )
+
+
+def _style(asked: wire.Asked, label: str) -> Style:
+    if asked.kind == "question":
+        return Style.PLAIN
+    if label.lower().startswith(("deny", "keep")):
+        return Style.DANGER
+    return Style.GOOD if label.lower().startswith(("allow", "approve")) else Style.PLAIN
+
+
+def _settled(pen: _Pen, state: State, ask: str, words: str) -> Letter:
+    asked = state.asks[ask].asked
+    question = _question(state.run, asked)
+    settled = Message(text=question.text, status=f"answered · {words}"[:400])
+    return pen.edit(ask_key(state.run, ask), settled)
+
+
+def _close_page(pen: _Pen, state: State, words: str, *, text: str) -> list[Letter]:
+    """The last look of the present page, when there is one that is open."""
+    if not state.page_open:
+        return []
+    last = Message(text=text, status=words, log=tuple(state.done))
+    return [pen.edit(page_key(state.run, state.page), last)]
+
+
+def _turn_end(pen: _Pen, state: State, entry: ev.Entry, ended: wire.TurnEnded) -> list[Letter]:
+    run = state.run
+    facts = [OUTCOMES.get(ended.outcome, ended.outcome), span(ended.seconds or entry.at - state.turn_began)]
+    if state.done:
+        facts.append(f"{len(state.done)} tool{'s' if len(state.done) > 1 else ''}")
+    if ended.cost_usd:
+        facts.append(dollars(ended.cost_usd))
+    final = ended.text.strip()
+    before = state.written.removesuffix(final).strip() if final else state.written
+    letters = [_settled(pen, state, ask, "no answer is needed any more") for ask in state.asks]
+    letters += _close_page(pen, state, " · ".join(facts), text=before)
+    if ended.error:
+        status = f"⚠ {OUTCOMES.get(ended.outcome, ended.outcome)} · {ended.error}"
+        letters.append(pen.post(_key(run, entry), Message(text=final, status=status, rings=True)))
+    elif final:
+        letters.append(pen.post(_key(run, entry), Message(text=final, rings=True)))
+    return letters
+
+
+def _run_end(pen: _Pen, state: State, entry: ev.Entry, end: ev.Ended) -> list[Letter]:
+    run = state.run
+    letters = [_settled(pen, state, ask, "the run ended") for ask in state.asks]
+    letters += _close_page(pen, state, f"ended · {end.reason}", text=state.written)
+    facts = [f"ended · {end.reason}", end.words, f"{end.turns} turn{'' if end.turns == 1 else 's'}"]
+    facts += [dollars(end.cost_usd), span(end.seconds)]
+    again = Button("Launch again", f"again:{run}")
+    status = " · ".join(fact for fact in facts if fact)
+    letters.append(pen.post(_key(run, entry), Message(status=status, buttons=(again,), rings=True)))
+    return letters
+
+
+def plain(text: str) -> str:
+    """Text that GitHub markdown shows as it is: its punctuation escaped, on one line."""
+    return "".join("\\" + c if c in "\\`*_{}[]()#+-.!|<>~&" else c for c in " ".join(text.split()))
+
+
+def fenced(text: str, language: str = "") -> str:
+    """Text as a code block whose fence is longer than any run of backticks in it."""
+    longest = run = 0
+    for character in text:
+        run = run + 1 if character == "`" else 0
+        longest = max(longest, run)
+    fence = "`" * max(3, longest + 1)
+    return f"{fence}{language}\n{text}\n{fence}"

@@ -1,0 +1,58 @@
+"""How fast a place may be spoken to: one budget for everything that goes there, and a cool-off of that place alone.
+
+Plain arithmetic on seconds that the caller gives; it sends nothing, sleeps nothing and knows no platform.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+
+from orchestrator.nouns import Lane, Pace
+
+SLOW_SECONDS = 300.0
+"""After a platform asked for patience, its place stays slow for this long."""
+
+SLOW_FACTOR = 3.0
+"""How much rarer live edits are while a place is slow."""
+
+
+class Budget:
+    """At most `pace.burst` requests in any `pace.per` seconds; the last `pace.reserve` only for `Lane.FIRST`."""
+
+    def __init__(self, pace: Pace) -> None:
+        self.pace = pace
+        self.closed_until = 0.0
+        self._slow_until = 0.0
+        self._spent: deque[float] = deque(maxlen=pace.burst)
+
+    def wait(self, lane: Lane, now: float) -> float:
+        """Seconds until a request of this lane may leave; 0 means now."""
+        if now < self.closed_until:
+            return self.closed_until - now
+        while self._spent and self._spent[0] <= now - self.pace.per:
+            self._spent.popleft()
+        allowed = self.pace.burst - (0 if lane is Lane.FIRST else self.pace.reserve)
+        if len(self._spent) < allowed:
+            return 0.0
+        return self._spent[len(self._spent) - allowed] + self.pace.per - now
+
+    def spend(self, now: float) -> None:
+        """A request leaves now."""
+        self._spent.append(now)
+
+    def close(self, seconds: float, now: float) -> None:
+        """The platform asked for patience: nothing leaves until then, and live edits are rare for a while after."""
+        self.pause(seconds, now)
+        self._slow_until = max(self._slow_until, self.closed_until + SLOW_SECONDS)
+
+    def pause(self, seconds: float, now: float) -> None:
+        """Nothing leaves for so long, for a reason that is not the platform's pace."""
+        self.closed_until = max(self.closed_until, now + seconds)
+
+    def slowed(self, now: float) -> float:
+        """Seconds for which this place stays slow; 0 when it is not."""
+        return max(0.0, self._slow_until - now)
+
+    def edit_every(self, now: float) -> float:
+        """Seconds that must lie between two live edits of one message now."""
+        return self.pace.edit_every * (SLOW_FACTOR if self.slowed(now) else 1.0)

@@ -1,0 +1,165 @@
+"""The live runs: who is on duty, who waits for a free slot, and what must be put in order from time to time.
+
+`mend` compares the journal with the pods; the same function runs after a start and every minute. The roster owns one
+task for each run. It knows no command and no platform.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from orchestrator import events as ev
+from orchestrator.drive import PAUSES, Drive
+from orchestrator.errors import Trouble
+from orchestrator.nouns import Conversation, Letter, Message, RunId
+from orchestrator.ports import Change, Runtime, Store
+from orchestrator.post import PostOffice
+from orchestrator.run import SYSTEM, State, command_id, fold
+from orchestrator.runs import Clock, Draft, LiveRun, load
+from orchestrator.view import span
+
+log = structlog.get_logger()
+
+
+class Roster:
+    """All runs that have not ended, by their id. `changed` is called when one of them has, `over` when one ended."""
+
+    def __init__(
+        self,
+        *,
+        store: Store,
+        runtime: Runtime,
+        office: PostOffice,
+        drive: Drive,
+        group: asyncio.TaskGroup,
+        clock: Clock,
+        max_runs: int,
+        changed: Callable[[], None],
+        over: Callable[[], None],
+    ) -> None:
+        self.live: dict[RunId, LiveRun] = {}
+        self._store = store
+        self._runtime = runtime
+        self._office = office
+        self._drive = drive
+        self._group = group
+        self._clock = clock
+        self._max_runs = max_runs
+        self._changed = changed
+        self._over = over
+        self._at: dict[Conversation, RunId] = {}
+        self._admitting = asyncio.Lock()
+
+    def at(self, where: Conversation) -> LiveRun | None:
+        """The live run of this conversation."""
+        run = self._at.get(where)
+        return self.live.get(run) if run else None
+
+    async def launch(self, run: RunId, launched: ev.Launched, *, once: str) -> None:
+        """Write a launch down, then act on it. A key that is known launches nothing. Raises `Broken`."""
+        entry = ev.Entry(run, "launched", self._clock(), launched)
+        receipt = Letter(
+            f"{run}/receipt", launched.origin, Message(status=f"launched · {launched.agent.name} · {launched.title}")
+        )
+        if await self._store.write(Change(once=once, entries=[entry], letters=[receipt])):
+            self._office.take([receipt])
+            state = State(run)
+            fold(state, entry)
+            self._adopt(state)
+            await self.admit()
+
+    async def recover(self) -> None:
+        """Take up every run that the journal says is alive."""
+        for run in await self._store.live():
+            if run not in self.live:
+                self._adopt(await load(self._store, run))
+        log.info("recovered", runs=len(self.live))
+
+    async def admit(self) -> None:
+        """Give free slots to those who wait longest."""
+        async with self._admitting:
+            waiting = sorted((run for run in self.live.values() if _queued(run.state)), key=lambda run: run.state.began)
+            taken = sum(1 for run in self.live.values() if run.state.admitted and not run.state.ended)
+            for run in waiting[: max(0, self._max_runs - taken)]:
+                await run.write(lambda state: Draft([("admitted", ev.Admitted())]) if _queued(state) else None)
+            for place, run in enumerate(waiting[max(0, self._max_runs - taken) :]):
+                run.now(words=f"{place + taken} before it; {self._max_runs} may run at once")
+
+    async def mend(self) -> None:
+        """Compare runs with pods and with their limits, and put right what differs. Raises `Trouble`."""
+        for run in list(self.live.values()):
+            await self._limit(run)
+        await self.admit()
+        for pod in await self._runtime.pods():
+            if pod not in self.live:
+                log.warning("a pod without a live run is stopped", run=pod)
+                await self._runtime.stop(pod)
+
+    def _adopt(self, state: State) -> None:
+        run = LiveRun(
+            state,
+            store=self._store,
+            office=self._office,
+            clock=self._clock,
+            isolation=self._runtime.isolation,
+            changed=lambda: self._note(run),
+        )
+        self.live[run.id] = run
+        self._note(run)
+        run.show()
+        self._group.create_task(self._work(run), name=f"run {run.id}")
+
+    def _note(self, run: LiveRun) -> None:
+        if run.state.where:
+            self._at[run.state.where] = run.id
+        self._changed()
+
+    async def _work(self, run: LiveRun) -> None:
+        """The one task that drives a run, and clears up after it."""
+        with structlog.contextvars.bound_contextvars(run=run.id):
+            await self._drive.carry(run)
+            ended = run.state.ended
+            log.info("run ended", reason=ended.reason if ended else "?", cost_usd=run.state.cost_usd)
+            self.live.pop(run.id, None)
+            if run.state.where and self._at.get(run.state.where) == run.id:
+                del self._at[run.state.where]
+            self._over()
+            for pause in PAUSES:
+                try:
+                    await self._runtime.stop(run.id)
+                    await self.admit()
+                except Trouble as error:  # what is left over after the last try, `mend` clears up
+                    log.warning("not cleared up", why=str(error), again_in=pause)
+                    await asyncio.sleep(pause)
+                else:
+                    return
+
+    async def _limit(self, run: LiveRun) -> None:
+        """Hold a run to its limits."""
+        state, limits, now = run.state, run.state.agent.limits, self._clock()
+        if state.ended or state.stop:
+            return
+        if now - state.began > limits.life:
+            await self._expire(run, f"its longest life of {span(limits.life)} is over")
+        elif not state.working and not state.asks and now - state.touched > limits.idle:
+            await self._expire(run, f"nobody said anything for {span(limits.idle)}")
+        for waiting in list(state.asks.values()):
+            if now - waiting.at > limits.ask:
+                await self._give_up(run, waiting.asked.ask, span(limits.ask))
+
+    async def _expire(self, run: LiveRun, words: str) -> None:
+        id_ = command_id(f"{run.id}/expired")
+        await run.write(lambda state: None if state.stop else Draft([("expired", ev.StopAsked(id_, words, SYSTEM))]))
+
+    async def _give_up(self, run: LiveRun, ask: str, how_long: str) -> None:
+        id_ = command_id(f"{run.id}/unanswered/{ask}")
+        text = f"No answer came within {how_long}. Go on without it where you can, otherwise stop here."
+        answered = ev.Answered(id_, ask, f"no answer within {how_long}", SYSTEM, text=text)
+        await run.write(lambda state: Draft([(f"in/{id_}", answered)]) if ask in state.asks else None)
+
+
+def _queued(state: State) -> bool:
+    return not state.admitted and not state.ended and not state.stop

@@ -1,0 +1,253 @@
+"""A run's state, folded from its journal and from nothing else.
+
+`fold` is the only thing that changes a `State`; reading the journal again gives the same one. It knows no chat and no
+runtime: what is only true at this moment (text being written, a pod still pulling its image) is not here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from base64 import b32encode
+from collections import deque
+from dataclasses import dataclass, field
+from typing import assert_never
+from uuid import NAMESPACE_URL, uuid5
+
+from agent import wire
+from agent.wire import Command
+from orchestrator import events as ev
+from orchestrator.nouns import Agent, Conversation, File, Person, Phase, RunId
+
+LOG_LINES = 200
+"""Tool lines of the present turn that are kept; older ones are in the journal."""
+
+TEXT_KEPT = 16_000
+"""Characters of the present turn's text that are kept for its page."""
+
+SYSTEM = Person("army", "army", "RJ AI Army")
+"""Who did what no person did: deadlines and limits."""
+
+
+def short(text: str, length: int = 11) -> str:
+    """A short name derived from a long one, the same every time: lower-case letters and digits."""
+    return b32encode(hashlib.sha256(text.encode()).digest()).decode().lower()[:length]
+
+
+def run_id(key: str) -> RunId:
+    """The run that an Inbound with this key launches: a `/launch` delivered twice is one run."""
+    return RunId("r" + short(key))
+
+
+def command_id(key: str) -> str:
+    """The idempotency key of the command that follows from this; a UUID, because the CLI wants one."""
+    return str(uuid5(NAMESPACE_URL, "army:" + key))
+
+
+@dataclass(slots=True)
+class Tool:
+    """A tool at work in the present turn. `ok` is None until it returned."""
+
+    text: str
+    ok: bool | None = None
+
+
+@dataclass(slots=True)
+class Waiting:
+    """An Ask that is open, since `at`."""
+
+    asked: wire.Asked
+    at: float
+
+
+@dataclass(slots=True)
+class State:
+    """Where a run stands. Bounded: a run of a year takes no more memory than one of a minute."""
+
+    run: RunId
+    launched: ev.Launched | None = None
+    began: float = 0.0
+    touched: float = 0.0
+    where: Conversation | None = None
+    admitted: bool = False
+    epoch: str = ""
+    past: tuple[str, ...] = ()
+    n: int = 0
+    pending: dict[str, Command] = field(default_factory=dict)
+    files: dict[str, tuple[File, ...]] = field(default_factory=dict)
+    session: wire.CliStarted | None = None
+    page: int = 0
+    page_open: bool = False
+    working: bool = False
+    turn_began: float = 0.0
+    turns: int = 0
+    cost_usd: float = 0.0
+    asks: dict[str, Waiting] = field(default_factory=dict)
+    answers: dict[str, str] = field(default_factory=dict)
+    tools: dict[str, Tool] = field(default_factory=dict)
+    done: deque[str] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
+    written: str = ""
+    notice: wire.Noticed | None = None
+    stop: ev.StopAsked | None = None
+    stop_at: float = 0.0
+    finished: wire.Finished | None = None
+    ended: ev.Ended | None = None
+
+    @property
+    def agent(self) -> Agent:
+        """The profile that the run was launched with."""
+        assert self.launched is not None
+        return self.launched.agent
+
+    @property
+    def phase(self) -> Phase:  # noqa: D102 - the noun says it
+        if self.ended:
+            return Phase.ENDED
+        if self.stop:
+            return Phase.STOPPING
+        if not self.admitted:
+            return Phase.QUEUED
+        if self.asks:
+            return Phase.ASKING
+        if self.working:
+            return Phase.WORKING
+        quiet = self.turns > 0 or not (self.launched and self.launched.task)
+        return Phase.IDLE if self.session and quiet else Phase.STARTING
+
+
+def start_of(state: State) -> Command:
+    """The command that begins the run's session."""
+    assert state.launched is not None
+    agent, run = state.launched.agent, state.run
+    return Command(
+        command_id(f"{run}/start"),
+        wire.Start(
+            driver=agent.driver,
+            session=command_id(f"{run}/session"),
+            task=state.launched.task,
+            model=agent.model,
+            instructions=agent.instructions,
+            permission=agent.permission,
+            tools=agent.tools,
+            allowed=agent.allowed,
+            disallowed=agent.disallowed,
+            repositories=agent.repositories,
+            budget_usd=state.launched.budget_usd,
+            script=agent.script,
+            files=tuple(upload_name(file) for file in state.launched.files),
+        ),
+    )
+
+
+def upload_name(file: File) -> str:
+    """What a file is called in the pod: two files of one name stay two, the same file twice is one."""
+    return f"{file.artifact[:6]}-{file.name}"
+
+
+def fold(state: State, entry: ev.Entry) -> None:
+    """Bring the state up to date with what happened."""
+    if entry.key.startswith("f/"):
+        _, epoch, n = entry.key.split("/")
+        state.epoch, state.n = epoch, int(n)
+    event = entry.event
+    if not isinstance(event, wire.Heard | wire.Other):
+        state.touched = entry.at
+    if isinstance(event, ev.Deed):
+        _fold_deed(state, event, entry.at)
+    else:
+        _fold_report(state, event, entry.at)
+
+
+def _fold_deed(state: State, event: ev.Deed, at: float) -> None:
+    match event:
+        case ev.Launched():
+            state.launched, state.began = event, at
+            start = start_of(state)
+            state.pending[start.id] = start
+            state.files[start.id] = event.files
+        case ev.Opened():
+            state.where, state.page, state.page_open = event.where, 1, True
+        case ev.Admitted():
+            state.admitted = True
+        case ev.Said():
+            files = tuple(upload_name(file) for file in event.files)
+            state.files[event.id] = event.files
+            state.pending[event.id] = Command(event.id, wire.Say(event.text, files=files, quoted=event.quoted))
+        case ev.Answered():
+            state.asks.pop(event.ask, None)
+            state.answers[event.ask] = event.words
+            while len(state.answers) > LOG_LINES:
+                del state.answers[next(iter(state.answers))]
+            state.pending[event.id] = Command(event.id, wire.Answer(event.ask, picks=event.picks, text=event.text))
+        case ev.InterruptAsked():
+            state.pending[event.id] = Command(event.id, wire.Interrupt())
+        case ev.StopAsked():
+            state.stop, state.stop_at = event, at
+            state.pending[event.id] = Command(event.id, wire.Stop(event.words))
+        case ev.StateLost():
+            _begin_again(state, event.epoch)
+        case ev.Ended():
+            state.ended, state.working, state.page_open = event, False, False
+            state.pending.clear()
+            state.files.clear()
+            state.asks.clear()
+        case _:
+            assert_never(event)
+
+
+def _fold_report(state: State, event: wire.Report, at: float) -> None:
+    match event:
+        case wire.Heard():
+            state.pending.pop(event.id, None)
+            state.files.pop(event.id, None)
+        case wire.CliStarted():
+            state.session = event
+        case wire.TurnStarted():
+            state.working, state.turn_began, state.notice = True, at, None
+            if not state.page_open:
+                state.page, state.page_open = state.page + 1, True
+                state.done.clear()
+                state.tools.clear()
+                state.written = ""
+        case wire.Wrote():
+            state.written = (state.written + "\n\n" + event.text).strip("\n")[-TEXT_KEPT:]
+        case wire.ToolCalled():
+            text = f"{event.name}: {event.summary}" if event.summary else event.name
+            state.tools[event.call] = Tool(text[:300])
+        case wire.ToolReturned():
+            tool = state.tools.pop(event.call, None)
+            if tool:
+                state.done.append(f"{'✓' if event.ok else '✗'} {tool.text}")
+        case wire.Asked():
+            if event.ask not in state.answers:  # asked again after a crash, but answered meanwhile
+                state.asks[event.ask] = Waiting(event, at)
+        case wire.AskWithdrawn():
+            state.asks.pop(event.ask, None)
+        case wire.TurnEnded():
+            state.working, state.page_open = False, False
+            state.turns += 1
+            state.cost_usd += max(0.0, event.cost_usd)
+            state.tools.clear()
+            state.asks.clear()
+        case wire.Noticed():
+            state.notice = event
+        case wire.Finished():
+            state.finished = event
+        case wire.CliDied() | wire.Taken() | wire.Thought() | wire.FilePiece() | wire.Other():
+            pass
+        case _:
+            assert_never(event)
+
+
+def _begin_again(state: State, epoch: str) -> None:
+    """The pod's state is gone: nothing that it was told is known to it any more."""
+    state.past = (*state.past, state.epoch)
+    state.epoch, state.n = epoch, 0
+    state.session, state.working = None, False
+    state.asks.clear()
+    state.tools.clear()
+    state.done.clear()
+    state.written = ""
+    start = start_of(state)
+    if state.launched:
+        state.files[start.id] = state.launched.files
+    state.pending = {start.id: start, **{k: c for k, c in state.pending.items() if not isinstance(c.order, wire.Start)}}

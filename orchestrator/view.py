@@ -1,0 +1,134 @@
+"""What people see of a run while it lives: its page and its line on the dashboard.
+
+Everything here is a pure function of a run's state; how a message looks on a platform is the adapter's to say. What an
+agent printed goes into `Message.text` or into plain-text fields and is never taken for more than text.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orchestrator import events as ev
+from orchestrator.nouns import Button, Message, Phase, Row, Style
+from orchestrator.run import State
+
+PAGE_TEXT = 1500
+"""Characters of text on a live page: the newest; the whole stands in the final answer."""
+
+PAGE_LOG = 40
+"""Lines of what was done on a live page."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """What is true only now and stands in no journal: text being written, and words about the pod or the platform."""
+
+    text: str = ""
+    thinking: bool = False
+    words: str = ""
+    slowed: float = 0.0
+
+
+def page(state: State, moment: Moment, *, isolation: str = "") -> Message:
+    """The run's page as it should look now."""
+    text = state.written
+    if moment.text and not moment.thinking:
+        text = f"{text}\n\n{moment.text}".strip("\n")
+    if len(text) > PAGE_TEXT:
+        text = "…" + text[-PAGE_TEXT:]
+    running = tuple(f"… {tool.text}" for tool in state.tools.values())
+    return Message(
+        text=text,
+        status=_status(state, moment, isolation),
+        log=(tuple(state.done) + running)[-PAGE_LOG:],
+        since=state.turn_began or state.began,
+        buttons=_page_buttons(state),
+    )
+
+
+def _status(state: State, moment: Moment, isolation: str) -> str:
+    words = [state.phase.value]
+    match state.phase:
+        case Phase.WORKING:
+            words.append(_doing(state, moment))
+        case Phase.STARTING:
+            words += [moment.words, isolation]
+        case Phase.IDLE if not state.turns:
+            words += ["write here what it should do", isolation]
+        case _:
+            words.append(moment.words)
+    if (state.notice and state.notice.level != "info") or (state.notice and state.phase is Phase.STARTING):
+        words.append(state.notice.text)
+    if state.cost_usd:
+        words.append(dollars(state.cost_usd))
+    if moment.slowed:
+        words.append("updates come slowly: the platform asked for patience")
+    return " · ".join(word for word in words if word)
+
+
+def _doing(state: State, moment: Moment) -> str:
+    if moment.words:
+        return moment.words
+    if state.tools:
+        return list(state.tools.values())[-1].text
+    if moment.thinking:
+        return "thinking"
+    return "writing" if moment.text else ""
+
+
+def _page_buttons(state: State) -> tuple[Button, ...]:
+    if state.phase in {Phase.ENDED, Phase.STOPPING}:
+        return ()
+    stop = Button("Stop", f"stop:{state.run}", Style.DANGER)
+    if state.phase in {Phase.WORKING, Phase.ASKING}:
+        return (Button("Interrupt", f"interrupt:{state.run}"), stop)
+    return (stop,)
+
+
+def row(state: State, moment: Moment) -> Row:
+    """The run's line on the dashboard."""
+    assert state.launched is not None
+    return Row(
+        run=state.run,
+        title=state.launched.title,
+        agent=state.agent.name,
+        phase=state.phase,
+        since=state.began,
+        cost_usd=state.cost_usd,
+        where=state.where,
+        words=moment.words or (state.notice.text if state.notice and state.notice.level == "error" else ""),
+        buttons=_page_buttons(state),
+    )
+
+
+def past_row(launched: ev.Entry, ended: ev.Entry) -> Row:
+    """The line of a run that is over, from the first and the last thing that happened to it."""
+    first, last = launched.event, ended.event
+    assert isinstance(first, ev.Launched)
+    assert isinstance(last, ev.Ended)
+    return Row(
+        run=launched.run,
+        title=first.title,
+        agent=first.agent.name,
+        phase=Phase.ENDED,
+        since=launched.at,
+        cost_usd=last.cost_usd,
+        where=None,
+        words=last.words,
+        buttons=(Button("Launch again", f"again:{launched.run}"),),
+    )
+
+
+def dollars(amount: float) -> str:
+    """An amount of money, as short as it can be said: cents from ten cents on, more places below."""
+    return f"${amount:.2f}" if amount >= 0.1 or amount == 0 else f"${amount:.4f}".rstrip("0")
+
+
+def span(seconds: float) -> str:
+    """A length of time in one or two units: 45 s, 3 min 20 s, 2 h 5 min."""
+    whole = int(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} min {whole % 60} s" if whole < 600 and whole % 60 else f"{whole // 60} min"
+    return f"{whole // 3600} h {whole % 3600 // 60} min" if whole % 3600 >= 60 else f"{whole // 3600} h"
