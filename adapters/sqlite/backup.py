@@ -33,16 +33,23 @@ def _partial(source: Path, target: Path) -> Iterator[Path]:
     partial = target.with_name(target.name + ".partial")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
-        partial.unlink(missing_ok=True)
+        _remove(partial)
         partial.touch(mode=0o600)
-        yield partial
-        _flush(partial)
-        partial.replace(target)
-        _flush(target.parent)
+        try:
+            yield partial
+            _flush(partial)
+            partial.replace(target)
+            _flush(target.parent)
+        finally:
+            _remove(partial)
     except OSError as error:
         raise Broken(f"The backup {target} cannot be written: {error.strerror}. Choose another place.") from error
-    finally:
-        partial.unlink(missing_ok=True)
+
+
+def _remove(partial: Path) -> None:
+    """With what SQLite put beside it: a stale journal would be taken for the next copy's."""
+    for suffix in ("", "-journal", "-wal", "-shm"):
+        partial.with_name(partial.name + suffix).unlink(missing_ok=True)
 
 
 async def _copy(source: Path, partial: Path) -> None:

@@ -16,7 +16,7 @@ KEEP = (
     "ON CONFLICT (space, name) DO UPDATE SET text = excluded.text"
 )
 DROP = "DELETE FROM notes WHERE space = ? AND name = ?"
-SCAN = "SELECT name, text FROM notes WHERE space = ? AND name >= ? AND name > ? ORDER BY name LIMIT ?"
+SCAN = "SELECT name, text FROM notes WHERE space = ? AND name >= ? AND name <> ? ORDER BY name LIMIT ?"
 
 
 class SqliteNotes:
@@ -37,8 +37,8 @@ class SqliteNotes:
 
     async def scan(self, prefix: str = "", *, after: str = "", limit: int = 1000) -> Sequence[tuple[str, str]]:
         """One page, from the table's own order."""
-        first = plain(prefix)
-        values = (self._space, first, plain(after), max(0, limit))
+        first, last = plain(prefix), plain(after)
+        values = (self._space, max(first, last), last, max(0, limit))
         found = await rows(self._reader, SCAN, *values, path=self._path)
         # Names are in order, so those with the prefix come first and together.
         return [(name, text) for name, text in found if name.startswith(first)]
