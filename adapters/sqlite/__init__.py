@@ -1,7 +1,7 @@
 """The store and every adapter's notes in one SQLite file. Vendor exceptions stop in this package.
 
-It knows how rows are kept and nothing of what a run is for. Only one bot at a time may have the file open; reading it
-or backing it up from another process is always possible.
+It knows how rows are kept and nothing of what a run is for, nor that only one bot may drive a journal: several
+processes may have the file open, and each change still happens once.
 """
 
 from __future__ import annotations

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
-import os
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
 import aiosqlite
@@ -66,15 +64,15 @@ async def open_store(path: Path, *, now: Callable[[], float] = time.time) -> Asy
 
     Closing first finishes what waits to be written, then folds the log into the file.
     """
-    with _reserved(path):
-        async with AsyncExitStack() as stack:
-            with told(path):
-                db = await stack.enter_async_context(_connected(path))
-                await _prepare(db, path)
-                reader = await stack.enter_async_context(_connected(path))
-                await reader.execute("PRAGMA query_only = ON")
-            writer = await stack.enter_async_context(_writing(db, path))
-            yield Database(writer, reader, path=path, now=now)
+    _make(path)
+    async with AsyncExitStack() as stack:
+        with told(path):
+            db = await stack.enter_async_context(_connected(path))
+            await _prepare(db, path)
+            reader = await stack.enter_async_context(_connected(path))
+            await reader.execute("PRAGMA query_only = ON")
+        writer = await stack.enter_async_context(_writing(db, path))
+        yield Database(writer, reader, path=path, now=now)
 
 
 @asynccontextmanager
@@ -108,30 +106,14 @@ async def _prepare(db: aiosqlite.Connection, path: Path) -> None:
     await migrate(db, path)
 
 
-@contextmanager
-def _reserved(path: Path) -> Iterator[None]:
-    """Keep a second bot from driving the same runs. The lock lives in a file beside it and dies with the process.
-
-    It cannot be on the file itself: closing any other handle on that would drop SQLite's own locks.
-    """
-    lock = path.with_name(path.name + ".lock")
+def _make(path: Path) -> None:
+    """A private file to begin with: what people said is nobody else's business."""
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if not path.exists():
+            path.touch(mode=0o600)
     except OSError as error:
         raise Broken(
-            f"The store {path} cannot be made or opened: {error.strerror} ({error.filename}). "
+            f"The store {path} cannot be made: {error.strerror} ({error.filename}). "
             "Check that the bot's user owns the folder and may write there, or set DATA_DIR to another."
         ) from error
-    try:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise Broken(
-                f"Another bot is running on {path}. Stop it first, or set DATA_DIR to another folder."
-            ) from error
-        if not path.exists():
-            path.touch(mode=0o600)  # what people said is nobody else's business
-        yield
-    finally:
-        os.close(handle)
