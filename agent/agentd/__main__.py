@@ -1,0 +1,48 @@
+"""`python -m agent.agentd --state DIR`: stdin and stdout are the pipe, stderr is for people."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import fcntl
+import os
+import signal
+import sys
+from pathlib import Path
+
+from agent.agentd.process import adopt_orphans
+from agent.agentd.supervise import Folder, Life
+
+
+def main() -> int:
+    """Live once."""
+    parser = argparse.ArgumentParser(prog="agentd", description="Keeps an agent CLI running and tells what it does.")
+    parser.add_argument("--state", type=Path, required=True, help="its folder; made when missing, kept over restarts")
+    parser.add_argument("--workspace", type=Path, help="where the agent works; without it a folder in the state")
+    asked = parser.parse_args()
+    try:
+        folder = Folder.make(asked.state.resolve(), workspace=asked.workspace and asked.workspace.resolve())
+        lock = os.open(folder.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)  # by which the local runtime knows whom to end
+    except BlockingIOError:
+        return _refuse(f"another agentd works on {asked.state}; one at a time.")
+    except OSError as error:
+        return _refuse(f"cannot use the folder {asked.state}: {error.strerror}. Name one that can be written.")
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it outlives the terminal that it was started from
+    adopt_orphans()
+    return asyncio.run(_live(folder))
+
+
+async def _live(folder: Folder) -> int:
+    return await Life(folder, stdin=sys.stdin.fileno(), stdout=sys.stdout.fileno()).run()
+
+
+def _refuse(words: str) -> int:
+    sys.stderr.write(f"agentd: {words}\n")
+    return 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,53 @@
+"""Hears agentd's stdin: lines become commands in order; `resume` goes straight to the printer, whatever else waits."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+
+from agent.agentd.pipes import Inlet
+from agent.agentd.printer import Printer
+from agent.wire import Command, Lines, Malformed, Resume, Unknown, parse_down
+
+MOST_WAITING = 256
+
+
+class Ears:
+    """`run` listens until cancelled; `next` gives the commands, one at a time."""
+
+    def __init__(self, inlet: Inlet, printer: Printer) -> None:
+        self._inlet = inlet
+        self._printer = printer
+        self._waiting: deque[Command | Unknown] = deque()
+        self._news = asyncio.Event()
+
+    async def run(self) -> None:
+        """Listen. Nothing that is said can end this."""
+        lines = Lines()
+        overlong = 0
+        while True:
+            for line in lines.feed(await self._inlet.read()):
+                self._take(line)
+            self._printer.dropped += lines.dropped - overlong
+            overlong = lines.dropped
+
+    async def next(self) -> Command | Unknown:
+        """The next command."""
+        while not self._waiting:
+            self._news.clear()
+            await self._news.wait()
+        return self._waiting.popleft()
+
+    def _take(self, line: bytes) -> None:
+        try:
+            heard = parse_down(line)
+        except Malformed:
+            self._printer.dropped += 1
+            return
+        if isinstance(heard, Resume):
+            self._printer.resume(heard)
+        elif len(self._waiting) < MOST_WAITING:
+            self._waiting.append(heard)
+            self._news.set()
+        else:  # the disk is full: what is not answered by `Heard` is sent again
+            self._printer.dropped += 1

@@ -1,0 +1,162 @@
+"""Files from the agent: what appears in the outbox, and when it is complete enough to be handed over.
+
+It looks and cuts into pieces; it does not know the journal. A file is known by its path, time, size and content, so
+that the same one is handed over once and a changed one again.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import os
+import stat
+import time
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from agent.driver import Mark
+from agent.wire import MAX_FILE, PIECE, FilePiece, Noticed
+
+REST_SECONDS = 0.3
+MOST_FILES = 50
+REF = "file:"
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """How a file looked: its size, its time and its inode."""
+
+    size: int
+    time: int
+    inode: int
+
+
+class Outbox:
+    """`ready` finds files, `take` makes the reports of one; the same report has the same reference in every life."""
+
+    def __init__(self, folder: Path, copy: Path, *, secrets: tuple[str, ...], refs: Iterable[str]) -> None:
+        self._folder = folder
+        self._copy = copy
+        self._secrets = tuple(secret.encode() for secret in secrets)
+        self._handed = {ref for ref in refs if ref.startswith(REF)}
+        self._seen: dict[Path, tuple[Look, float]] = {}  # files at rest or not, and since when they look like this
+        self._over: dict[Path, Look] = {}  # handed over or refused, as they looked then
+        self._count = 0
+
+    def ready(self, *, turn_over: bool) -> list[Path]:
+        """Files to hand over now: those that rest; at the end of a turn, all that are there."""
+        now = time.monotonic()
+        seen: dict[Path, tuple[Look, float]] = {}
+        found: list[Path] = []
+        for path, look in self._walk():
+            if self._over.get(path) == look:
+                continue
+            old, since = self._seen.get(path, (None, now))
+            since = since if old == look else now
+            seen[path] = (look, since)
+            if turn_over or now - since >= REST_SECONDS:
+                found.append(path)
+        self._seen = seen
+        if turn_over:
+            self._count = 0
+        return found
+
+    def take(self, path: Path) -> Iterator[Mark]:
+        """The reports that hand over this file. Raises OSError when there is no room for the copy they are cut from."""
+        look = self._seen[path][0]
+        marks = self._refuse(path, look) if self._count < MOST_FILES else self._too_many(path, look)
+        if marks is None:
+            digest = self._take_copy(path)
+            if digest is None:
+                marks = []
+            elif self._betrays():
+                marks = [
+                    _refusal(path, look, f"'{path.name}' holds a credential of this agent and was not handed over.")
+                ]
+            else:
+                self._count += 1
+                self._over[path] = look
+                return self._pieces(path, look, digest)
+        self._over[path] = look
+        return iter(marks)
+
+    def remember(self, ref: str) -> None:
+        """Know that the report with this reference is in the journal."""
+        self._handed.add(ref)
+
+    def new(self, mark: Mark) -> bool:
+        """Whether this report is not in the journal."""
+        return mark.ref not in self._handed
+
+    def _refuse(self, path: Path, look: Look) -> list[Mark] | None:
+        name = path.name
+        if path.is_symlink():
+            return [_refusal(path, look, f"'{name}' is a link and was not handed over; copy the file itself.")]
+        if look.size > MAX_FILE:
+            words = f"'{name}' has {look.size >> 20} MiB and was not handed over: {MAX_FILE >> 20} MiB is the most."
+            return [_refusal(path, look, words)]
+        return None
+
+    def _too_many(self, path: Path, look: Look) -> list[Mark]:
+        self._count += 1
+        if self._count > MOST_FILES + 1:
+            return []
+        words = f"More than {MOST_FILES} files at once in the outbox: pack them into one archive."
+        return [_refusal(path, look, words)]
+
+    def _walk(self) -> Iterator[tuple[Path, Look]]:
+        for folder, folders, names in os.walk(self._folder):
+            for name in [*names, *(one for one in folders if Path(folder, one).is_symlink())]:
+                path = Path(folder, name)
+                with suppress(OSError):  # gone in this moment
+                    found = path.lstat()
+                    if stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode):
+                        yield path, Look(found.st_size, found.st_mtime_ns, found.st_ino)
+
+    def _take_copy(self, path: Path) -> str | None:
+        """Copy the file, so that all its pieces are of one state. Returns its digest, None when it is gone."""
+        digest = hashlib.sha256()
+        try:
+            source = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        except OSError:
+            return None
+        try:
+            left = MAX_FILE
+            with self._copy.open("wb") as copy:
+                while chunk := os.read(source, min(PIECE, left)):
+                    digest.update(chunk)
+                    copy.write(chunk)
+                    left -= len(chunk)
+        finally:
+            os.close(source)
+        return digest.hexdigest()
+
+    def _betrays(self) -> bool:
+        longest = max(map(len, self._secrets), default=0)
+        before = b""
+        with self._copy.open("rb") as file:
+            while longest and (chunk := file.read(PIECE)):
+                window = before + chunk
+                if any(secret in window for secret in self._secrets):
+                    return True
+                before = window[-longest:]
+        return False
+
+    def _pieces(self, path: Path, look: Look, digest: str) -> Iterator[Mark]:
+        size = self._copy.stat().st_size
+        inside = path.relative_to(self._folder).as_posix()
+        whole = hashlib.sha256(f"{inside}\0{look.time}\0{size}\0{digest}".encode("utf-8", "replace")).hexdigest()[:32]
+        with self._copy.open("rb") as file:
+            for offset in range(0, max(size, 1), PIECE):
+                data = base64.b64encode(file.read(PIECE)).decode()
+                last = offset + PIECE >= size
+                piece = FilePiece(whole, path.name, size, digest, offset, data, last=last)
+                yield Mark(piece, f"{REF}{whole}:{offset}")
+        self._copy.unlink(missing_ok=True)
+
+
+def _refusal(path: Path, look: Look, words: str) -> Mark:
+    known = hashlib.sha256(f"{path}\0{look}".encode("utf-8", "replace")).hexdigest()[:32]
+    return Mark(Noticed("warning", "file-refused", words), f"{REF}{known}:refused")

@@ -1,0 +1,314 @@
+"""One CLI session: starts the process, carries its lines to the driver and the driver's steps to where they belong.
+
+It knows processes and the `Driver` seam; which CLI it is, and when to start it again, are decided elsewhere.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+import traceback
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from agent.agentd.disk import Patience
+from agent.agentd.group import Note, end_group, read_note, started_at, write_note
+from agent.agentd.inbox import Inbox
+from agent.agentd.journal import Journal
+from agent.agentd.outbox import REF, REST_SECONDS, Outbox
+from agent.agentd.pipes import readable
+from agent.agentd.process import Process, Reaper
+from agent.agentd.record import Record
+from agent.agentd.uploads import Uploads
+from agent.agentd.wish import LEAVE, Ending, Wish, either, within
+from agent.driver import Close, Done, Driver, Input, Mark, Step, Tell, Workplace
+from agent.wire import Answer, Lines, Noticed, Report, Say, Start, TextSoFar, ToolReturned, TurnEnded
+
+LONGEST_LINE = 16 << 20
+UNREAD = 64 << 20  # bytes that a CLI may leave lying in its stdin before it counts as dead
+INTERRUPT_SECONDS, END_SECONDS, TERM_SECONDS, KILL_SECONDS = 2.0, 10.0, 3.0, 5.0
+DEAF_SECONDS = 10.0  # for an interrupt to work on a CLI that fell silent
+LAST_WORDS_SECONDS = 1.0  # for output that is still in the pipe when the CLI has ended
+LOOK_SECONDS = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Death:
+    """A CLI ended by itself. `again`: starting it once more can help."""
+
+    words: str
+    code: int
+    again: bool
+
+
+@dataclass(slots=True)
+class Pending:
+    """What the driver's last steps want beyond reports; carried out when those are durable."""
+
+    tells: list[bytes] = field(default_factory=list)
+    done: list[str] = field(default_factory=list)
+    live: TextSoFar | None = None
+    turn_over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What a session works with."""
+
+    journal: Journal
+    record: Record
+    inbox: Inbox
+    patience: Patience
+    reaper: Reaper
+    wish: Wish
+    note: Path
+
+
+class Session:
+    """`run_once` is one process's life. The rest may be called at any time; what must wait for a process does."""
+
+    def __init__(self, desk: Desk, driver: Driver, workplace: Workplace, *, outbox: Outbox, silence: float) -> None:
+        self._desk = desk
+        self._driver = driver
+        self._workplace = workplace
+        self._outbox = outbox
+        self._uploads = Uploads(workplace.uploads)
+        self._silence = silence
+        self._cli: Process | None = None
+        self._pending = Pending()
+        self._heard_at = time.monotonic()
+        self._verdict = ""  # why agentd itself killed the CLI
+        self._files = asyncio.Event()  # worth a look at the outbox
+
+    # --- what a person wants; the caller holds the desk ---
+
+    async def say(self, command_id: str, said: Start | Say) -> None:
+        """Give this to the CLI if one is up; otherwise the next one gets it."""
+        if self._cli is not None:
+            await self._carry(self._driver.say(self._input(command_id, said)))
+            await self._settle()
+
+    async def answer(self, answer: Answer) -> None:
+        """The same for an answer."""
+        if self._cli is not None:
+            await self._carry(self._driver.answer(answer))
+            await self._settle()
+
+    async def interrupt(self, command_id: str) -> None:
+        """The same for an interrupt."""
+        if self._cli is not None:
+            await self._carry(self._driver.interrupt())
+            await self._settle()
+            self._done(command_id)
+
+    # --- a process's life ---
+
+    async def run_once(self) -> Death | None:
+        """Start the CLI and stay until it has ended. None: because that was wished for."""
+        attempt = read_note(self._desk.note).attempt + 1
+        await self._desk.patience(lambda: write_note(self._desk.note, Note(attempt)))
+        launch = self._driver.launch(attempt=attempt, spent_usd=self._desk.journal.tally.spent_usd)
+        try:
+            env = {**os.environ, **launch.env}
+            cli = Process(self._desk.reaper, launch.argv, cwd=self._workplace.workspace, env=env)
+        except OSError as error:
+            return Death(f"The agent's program {launch.argv[0]} cannot be started: {error.strerror}.", 127, again=False)
+        note = Note(attempt, cli.pid, started_at(cli.pid))
+        self._verdict = ""
+        try:
+            await self._desk.patience(lambda: write_note(self._desk.note, note))
+            await self._live(cli)
+        finally:
+            self._cli = None
+            cli.kill(signal.SIGKILL)
+            await end_group(note)
+            cli.close()
+        if self._desk.wish.now() is not None:
+            return None
+        words, again = self._driver.died(cli.exit.result(), cli.stderr)
+        return Death(self._verdict or words, cli.exit.result(), again or bool(self._verdict))
+
+    async def _live(self, cli: Process) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            drain = tasks.create_task(self._drain(cli))
+            await self._greet(cli)
+            watch = tasks.create_task(self._watch(cli))
+            await either(_ended(cli), self._desk.wish.wait())
+            if (ending := self._desk.wish.now()) is not None and not cli.exit.done():
+                await self._wind_down(cli, ending)
+            await _ended(cli)
+            watch.cancel()
+            cli.kill(signal.SIGKILL)  # what the CLI started and left behind, and what may hold its pipes open
+            await asyncio.wait([drain], timeout=LAST_WORDS_SECONDS)
+            drain.cancel()
+
+    async def _greet(self, cli: Process) -> None:
+        async with self._desk.record.desk:
+            refs = frozenset(ref for ref in self._desk.journal.refs() if not ref.startswith(REF))
+            answers = {ask: answer for ask, (_, answer) in self._desk.inbox.answers.items()}
+            self._cli = cli
+            self._heard_at = time.monotonic()
+            await self._carry(self._driver.begin(refs, answers))
+            for command_id, said in self._desk.inbox.inputs:
+                await self._carry(self._driver.say(self._input(command_id, said)))
+            await self._settle()
+            for command_id in self._desk.inbox.interrupts:
+                await self.interrupt(command_id)
+
+    async def _drain(self, cli: Process) -> None:
+        """Take what the CLI prints, whoever reads of it and however slowly."""
+        lines = Lines(LONGEST_LINE)
+        while True:
+            await readable(cli.out)
+            async with self._desk.record.desk:
+                chunk = cli.read()
+                if chunk is None:
+                    continue
+                if not chunk:
+                    return
+                self._heard_at = time.monotonic()
+                before = lines.dropped
+                for line in lines.feed(chunk):
+                    await self._carry(self._read(line))
+                if lines.dropped > before:
+                    words = (
+                        f"The agent's program printed a line of more than {LONGEST_LINE >> 20} MiB; it was left out."
+                    )
+                    await self._carry([Noticed("warning", "too-long", words)])
+                await self._settle()
+
+    def _read(self, line: bytes) -> Iterable[Step]:
+        try:
+            return list(self._driver.read(line))
+        except Exception:  # noqa: BLE001 - a bug in a driver costs one line, visibly, not the run
+            traceback.print_exc(file=sys.stderr)
+            words = f"agentd could not understand a line of {self._driver.name} and left it out (a bug in its driver)."
+            return [Noticed("error", "driver", words)]
+
+    async def _watch(self, cli: Process) -> None:
+        """End a CLI that hangs: silent in the middle of a turn, or deaf."""
+        while True:
+            await asyncio.sleep(min(1.0, self._silence / 4))
+            if cli.unread > UNREAD:
+                self._verdict = "The agent's program did not read what it was told; it is started again."
+                cli.kill(signal.SIGKILL)
+                return
+            tally = self._desk.journal.tally
+            waits = tally.asks - self._desk.inbox.answers.keys()
+            if not tally.working or waits or time.monotonic() - self._heard_at < self._silence:
+                continue
+            async with self._desk.record.desk:
+                words = f"The agent has been silent for {_duration(self._silence)}: its turn is interrupted."
+                await self._carry([Noticed("warning", "silent", words), *self._driver.interrupt()])
+                await self._settle()
+            if not await within(DEAF_SECONDS, tally.rested.wait()):
+                self._verdict = "The agent's program hung and did not react to an interrupt; it is started again."
+                cli.kill(signal.SIGKILL)
+                return
+
+    async def _wind_down(self, cli: Process, ending: Ending) -> None:
+        """End the CLI as gently as it lets us. When agentd only leaves, the turn goes on later: no interrupt."""
+        tally = self._desk.journal.tally
+        if ending != LEAVE and tally.working:
+            async with self._desk.record.desk:
+                await self._carry(self._driver.interrupt())
+                await self._settle()
+            await within(INTERRUPT_SECONDS, tally.rested.wait())
+        async with self._desk.record.desk:
+            await self._carry(self._driver.end())
+            await self._settle()
+        cli.hang_up()
+        for seconds, number in ((END_SECONDS, signal.SIGTERM), (TERM_SECONDS, signal.SIGKILL)):
+            if await within(seconds, _ended(cli)):
+                return
+            cli.kill(number)
+        await within(KILL_SECONDS, _ended(cli))
+
+    # --- steps ---
+
+    async def _carry(self, steps: Iterable[Step]) -> None:
+        """Take a driver's steps: reports are collected, the rest waits until they are durable."""
+        for step in steps:
+            match step:
+                case Tell():
+                    self._pending.tells.append(step.lines)
+                case Done():
+                    self._pending.done.append(step.id)
+                case TextSoFar():
+                    self._pending.live = step
+                case Close():
+                    self._desk.wish.make(Ending(step.reason, step.words))
+                case Mark():
+                    await self._report(step.report, step.ref)
+                case _:
+                    await self._report(step, "")
+
+    async def _report(self, report: Report, ref: str) -> None:
+        self._pending.live = None
+        if isinstance(report, TurnEnded):
+            await self.hand_over(turn_over=True)
+            self._pending.turn_over = True
+        self._desk.record.add(report, ref)
+        if isinstance(report, ToolReturned):
+            self._files.set()
+
+    async def _settle(self) -> None:
+        """Make durable what was carried, then do what depends on it."""
+        pending, self._pending = self._pending, Pending()
+        await self._desk.record.flush()
+        for command_id in pending.done:
+            self._done(command_id)
+        if pending.turn_over:  # an answer matters only within its turn
+            for command_id, _ in self._desk.inbox.answers.values():
+                self._done(command_id)
+        if self._cli is not None and pending.tells:
+            self._heard_at = time.monotonic()
+            self._cli.tell(b"".join(pending.tells))
+        if pending.live is not None:
+            self._desk.record.show(pending.live)
+
+    def _done(self, command_id: str) -> None:
+        try:
+            self._desk.inbox.done(command_id)
+        except OSError as error:
+            sys.stderr.write(f"agentd: a done mark could not be written, which does no harm: {error}\n")
+
+    def _input(self, command_id: str, said: Start | Say) -> Input:
+        files = tuple(path for path in map(self._uploads.path, said.files) if path.exists())
+        if isinstance(said, Start):
+            return Input(command_id, said.task, files)
+        return Input(command_id, said.text, files, said.quoted)
+
+    # --- files ---
+
+    async def look(self) -> None:
+        """Look at the outbox for ever."""
+        while True:
+            await within(LOOK_SECONDS, self._files.wait())
+            if self._files.is_set():
+                self._files.clear()
+                self._outbox.ready(turn_over=False)
+                await asyncio.sleep(REST_SECONDS)
+            async with self._desk.record.desk:
+                await self.hand_over(turn_over=False)
+
+    async def hand_over(self, *, turn_over: bool) -> None:
+        """Bring the files that are ready into the journal. The caller holds the desk."""
+        for path in self._outbox.ready(turn_over=turn_over):
+            for mark in await self._desk.patience(lambda path=path: self._outbox.take(path)):  # type: ignore[misc]  # mypy cannot infer a lambda with a default
+                if self._outbox.new(mark):
+                    self._desk.record.add(mark.report, mark.ref)
+                    await self._desk.record.flush()
+                    self._outbox.remember(mark.ref)
+
+
+async def _ended(cli: Process) -> None:
+    await asyncio.shield(cli.exit)
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.0f} minutes" if seconds >= 120 else f"{seconds:.0f} seconds"

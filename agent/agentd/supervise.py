@@ -1,0 +1,293 @@
+"""A life of agentd: hear commands, keep the CLI running until the run is over, say so, leave.
+
+Everything it needs to go on after a `kill -9` is in its folder: journal, inbox, the note of the CLI's process group. It
+knows no CLI; drivers are found by name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import importlib
+import os
+import signal
+import time
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from agent.agentd.disk import Patience, replace
+from agent.agentd.ears import Ears
+from agent.agentd.group import end_adopted, end_group, read_note
+from agent.agentd.inbox import Inbox
+from agent.agentd.journal import Journal
+from agent.agentd.outbox import Outbox
+from agent.agentd.pipes import Inlet, Outlet
+from agent.agentd.printer import Printer
+from agent.agentd.process import Reaper
+from agent.agentd.record import Record
+from agent.agentd.repositories import clone
+from agent.agentd.session import Desk, Session
+from agent.agentd.shape import secrets_of
+from agent.agentd.uploads import Uploads
+from agent.agentd.wish import LEAVE, Ending, Wish, either
+from agent.driver import Driver, Workplace
+from agent.wire import (
+    Answer,
+    CliDied,
+    Command,
+    Finished,
+    Heard,
+    Interrupt,
+    Noticed,
+    Put,
+    Say,
+    Start,
+    Stop,
+    Unknown,
+)  # fmt: skip
+
+DRIVERS = {"claude": ("agent.drivers.claude", "Claude"), "rehearsal": ("agent.drivers.rehearsal", "Rehearsal")}
+BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.2, 30.0
+MOST_DEATHS, DEATHS_SECONDS = 6, 600.0
+GRACE_SECONDS = 20.0  # for a reader to come back for the end of the story
+LEFT = 143
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """agentd's folder on disk; the names are known to the local runtime."""
+
+    path: Path
+    workplace: Workplace
+
+    @classmethod
+    def make(cls, path: Path, *, workspace: Path | None) -> Folder:
+        """Create what is missing."""
+        place = Workplace(workspace or path / "workspace", path / "home", path / "uploads", path / "outbox")
+        for folder in (place.workspace, place.home, place.uploads, place.outbox):
+            folder.mkdir(parents=True, exist_ok=True)
+        return cls(path, place)
+
+
+class Life:
+    """From start to exit."""
+
+    def __init__(self, folder: Folder, *, stdin: int, stdout: int) -> None:
+        self._folder = folder
+        self._secrets = secrets_of(os.environ)
+        self._wish = Wish()
+        self._patience = Patience()
+        self._journal = Journal(folder.path / "journal")
+        self._inbox = Inbox(folder.path / "inbox")
+        self._outlet = Outlet(stdout)
+        self._printer = Printer(self._outlet, self._journal, patience=self._patience, note=folder.path / "printed")
+        self._patience.changed = self._printer.beat
+        self._record = Record(self._journal, self._printer, self._patience, secrets=self._secrets)
+        self._ears = Ears(Inlet(stdin), self._printer)
+        self._uploads = Uploads(folder.workplace.uploads)
+        self._reaper = Reaper()
+        self._session: Session | None = None
+        self._started = asyncio.Event()
+
+    async def run(self) -> int:
+        """The exit code: 0 when the run is over, 143 when agentd was told to leave."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._wish.make, LEAVE)
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                background = [tasks.create_task(run()) for run in (self._printer.run, self._ears.run)]
+                code = await self._live(tasks, background)
+                for task in background:
+                    task.cancel()
+            return code
+        finally:
+            self._outlet.close()
+            self._journal.close()
+            self._inbox.close()
+
+    async def _live(self, tasks: asyncio.TaskGroup, background: list[asyncio.Task[None]]) -> int:
+        if self._journal.tally.finished is None:
+            await end_group(read_note(self._folder.path / "cli"))
+            await self._catch_up()
+            background.append(tasks.create_task(self._obey_all()))
+            ending = await self._until_over()
+            end_adopted()
+            if ending == LEAVE:
+                return LEFT
+            await self._finish(ending)
+        await self._linger()
+        return 0
+
+    async def _catch_up(self) -> None:
+        """Answer commands that a former life accepted and did not come to answer."""
+        async with self._record.desk:
+            for command_id, error in self._inbox.known.items():
+                if command_id not in self._journal.tally.heard:
+                    self._record.add(Heard(command_id, error))
+            await self._record.flush()
+        if self._inbox.start is not None:
+            self._started.set()
+        if (stop := self._inbox.stop) is not None:
+            self._wish.make(Ending("stopped", stop[1].words))
+
+    # --- commands ---
+
+    async def _obey_all(self) -> None:
+        while True:
+            command = await self._ears.next()
+            async with self._record.desk:
+                if command.id not in self._inbox.known and self._journal.tally.finished is None:
+                    await self._obey(command)
+
+    async def _obey(self, command: Command | Unknown) -> None:
+        """Accept, answer, act: each durable before the next."""
+        known = command if isinstance(command, Command) else None
+        error = await self._objection(command)
+        await self._patience(lambda: self._inbox.accept(command.id, known, error=error))
+        await self._record.write(Heard(command.id, error))
+        if known is not None and not error:
+            await self._act(known)
+
+    async def _objection(self, command: Command | Unknown) -> str:
+        """Why this is refused. A piece of a file is applied here, so that an accepted one is on disk."""
+        if isinstance(command, Unknown):
+            return command.words
+        order = command.order
+        if isinstance(order, Put):
+            return await self._patience(lambda: self._uploads.put(order))
+        if isinstance(order, Start) and self._inbox.start is not None:
+            return "this run was started before; a pod carries one run"
+        return ""
+
+    async def _act(self, command: Command) -> None:
+        match command.order:
+            case Start() as start:
+                await self._miss_files(start)
+                if not start.task.strip() and not start.files:
+                    self._inbox.done(command.id)
+                self._started.set()
+            case Say() as said:
+                await self._miss_files(said)
+                if self._session is not None:
+                    await self._session.say(command.id, said)
+            case Answer() as answer:
+                if self._session is not None:
+                    await self._session.answer(answer)
+            case Interrupt():
+                if self._session is not None:
+                    await self._session.interrupt(command.id)
+            case Stop() as stop:
+                self._wish.make(Ending("stopped", stop.words))
+            case Put():
+                pass
+
+    async def _miss_files(self, said: Start | Say) -> None:
+        missing = [name for name in said.files if not self._uploads.path(name).exists()]
+        if missing:
+            words = f"The agent did not get {', '.join(missing)}: the file never arrived whole. Send it again."
+            await self._record.write(Noticed("warning", "file-missing", words))
+
+    # --- the run ---
+
+    async def _until_over(self) -> Ending:
+        await either(self._started_wait(), self._wish.wait())
+        if (ending := self._wish.now()) is not None:
+            return ending
+        assert self._inbox.start is not None, "either of the two was waited for"
+        start = self._inbox.start[1]
+        await either(self._clone(start.repositories), self._wish.wait())
+        if (ending := self._wish.now()) is not None:
+            return ending
+        try:
+            driver = _driver(start, self._folder.workplace)
+        except ValueError as error:
+            return Ending("failed", str(error))
+        return await self._keep_running(self._open(start, driver))
+
+    async def _started_wait(self) -> None:
+        await self._started.wait()
+
+    async def _clone(self, urls: tuple[str, ...]) -> None:
+        async for noticed in clone(self._reaper, urls, self._folder.workplace.workspace):
+            async with self._record.desk:
+                await self._record.write(noticed)
+
+    def _open(self, start: Start, driver: Driver) -> Session:
+        desk = Desk(
+            journal=self._journal,
+            record=self._record,
+            inbox=self._inbox,
+            patience=self._patience,
+            reaper=self._reaper,
+            wish=self._wish,
+            note=self._folder.path / "cli",
+        )
+        outbox = Outbox(
+            self._folder.workplace.outbox,
+            self._folder.path / "handing",
+            secrets=self._secrets,
+            refs=self._journal.refs(),
+        )
+        session = Session(desk, driver, self._folder.workplace, outbox=outbox, silence=start.silence_seconds)
+        self._session = session
+        return session
+
+    async def _keep_running(self, session: Session) -> Ending:
+        """Start the CLI again whenever it dies, as long as that can help."""
+        deaths: deque[float] = deque()
+        async with asyncio.TaskGroup() as tasks:
+            looking = tasks.create_task(session.look())
+            while (ending := self._wish.now()) is None:
+                death = await session.run_once()
+                if death is None:
+                    continue
+                async with self._record.desk:
+                    await self._record.write(CliDied(death.words, death.code))
+                deaths.append(time.monotonic())
+                while deaths[0] < deaths[-1] - DEATHS_SECONDS:
+                    deaths.popleft()
+                if not death.again:
+                    self._wish.make(Ending("failed", death.words))
+                elif len(deaths) > MOST_DEATHS:
+                    words = f"The agent's program died {len(deaths)} times within ten minutes. {death.words}"
+                    self._wish.make(Ending("failed", words))
+                else:
+                    pause = min(BACKOFF_SECONDS * 2 ** (len(deaths) - 1), LONGEST_BACKOFF_SECONDS)
+                    await either(asyncio.sleep(pause), self._wish.wait())
+            looking.cancel()
+        return ending
+
+    # --- the end ---
+
+    async def _finish(self, ending: Ending) -> None:
+        async with self._record.desk:
+            if self._session is not None:
+                await self._session.hand_over(turn_over=True)
+            await self._record.write(Finished(ending.reason, ending.words))
+        self._printer.moved = time.monotonic()
+
+    async def _linger(self) -> None:
+        """Stay until a reader says that it has everything, or nobody has taken anything for a while."""
+        finished = self._journal.tally.finished
+        assert finished is not None, "lingering is for a run that is over"
+        note = f"{finished.reason}\n{finished.words}\n".encode("utf-8", "replace")
+        await self._patience(lambda: replace(self._folder.path / "finished", note))
+        leave = asyncio.Event()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, leave.set)
+        while self._printer.confirmed < self._journal.n and not leave.is_set():
+            if time.monotonic() - self._printer.moved > GRACE_SECONDS:
+                return
+            await asyncio.sleep(0.05)
+
+
+def _driver(start: Start, workplace: Workplace) -> Driver:
+    """The driver of this name, imported only now. Raises ValueError with a sentence."""
+    if start.driver not in DRIVERS:
+        raise ValueError(f"unknown driver '{start.driver[:40]}': this agentd has {', '.join(sorted(DRIVERS))}")
+    module, name = DRIVERS[start.driver]
+    made: Any = getattr(importlib.import_module(module), name)
+    driver: Driver = made(start, workplace)
+    return driver
