@@ -13,7 +13,10 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 DIRECTIVE = re.compile(r"\[\[(?P<verb>[a-z]+):?\s*(?P<rest>.*?)\]\](?!\])", re.DOTALL)
-REMINDER = re.compile(r"<system-reminder>.*?</system-reminder>", re.DOTALL)
+# What the CLI adds to the person's words: its own reminders, and its request to go on after a crash.
+ADDED = re.compile(
+    r"<system-reminder>.*?</system-reminder>|^Continue from where you left off\.$", re.DOTALL | re.MULTILINE
+)
 INTERRUPTED = re.compile(r"\[Request interrupted by user[^\]]*\]")
 
 
@@ -75,7 +78,7 @@ def _last_turn(messages: list[dict[str, Any]]) -> _Turn:
             turn.answered += 1
             continue
         results = [b for b in blocks if b.get("type") == "tool_result"]
-        texts = [REMINDER.sub("", b["text"]) for b in blocks if b.get("type") == "text"]
+        texts = [ADDED.sub("", b["text"]) for b in blocks if b.get("type") == "text"]
         interrupted = any(INTERRUPTED.search(text) for text in texts)
         texts = [cleaned for text in texts if (cleaned := INTERRUPTED.split(text)[-1].strip())]
         if results:

@@ -14,9 +14,8 @@ ENV = {
     "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1",
     # Each message is on disk before it is acted on: a session killed at once is found again.
     "CLAUDE_CODE_EAGER_FLUSH": "1",
-    # Some minutes in all. A refused credential is not waited for: the driver breaks that off by itself.
-    "CLAUDE_CODE_MAX_RETRIES": "10",
 }
+RETRIES = "CLAUDE_CODE_MAX_RETRIES"
 
 STREAM = (
     "-p",
@@ -48,6 +47,9 @@ def launch(start: Start, place: Workplace, *, resumed: bool, left_usd: float | N
     argv += _permission(start)
     argv.append(f"--append-system-prompt={_instructions(start, place)}")
     env = dict(ENV, HOME=str(place.home), CLAUDE_CONFIG_DIR=str(place.home / ".claude"))
+    # Ten are some minutes in all, and an operator's own figure wins. A refused credential is not waited for that long:
+    # the driver breaks that off by itself.
+    env.update({RETRIES: os.environ.get(RETRIES) or "10"})
     if not spent_up:
         env["CLAUDE_CODE_RESUME_INTERRUPTED_TURN"] = "1"
     if start.permission == "autonomous" and os.geteuid() == 0:

@@ -38,6 +38,12 @@ class Reading:
         """The CLI's running total begins at 0 again."""
         self._total_usd = 0.0
 
+    def forget_calls(self) -> list[str]:
+        """The tools that have not returned and will not: a budget or an error ended the turn."""
+        calls = list(self.calls)
+        self.calls.clear()
+        return calls
+
     def streamed(self, message: dict[str, Any]) -> Iterable[Step]:
         """A piece of a message that is being written."""
         event = mapping(message.get("event"))

@@ -41,6 +41,7 @@ PATIENCE = 3
 """Refusals of the credential until the turn is broken off: the CLI alone would go on for many minutes."""
 
 CUT_OFF = "(The CLI was restarted before this tool returned.)"
+NO_RESULT = "(The turn ended before this tool returned.)"
 LOST_END = "The CLI ended while it finished this turn; its last words may be missing. Ask the agent to repeat them."
 
 
@@ -206,6 +207,8 @@ class Claude:
     def _end_turn(self, ended: TurnEnded) -> Iterator[Step]:
         yield from self._asks.cancel_all()
         yield from self._merged("taken")
+        for call in self._reading.forget_calls():
+            yield from self._refs.once(ToolReturned(call, ok=False, output=NO_RESULT), f"returned:{call}")
         yield TextSoFar("")
         yield from self._refs.once(ended, f"ended:{self._turn[0]}")
         self._active = False
@@ -262,12 +265,12 @@ class Claude:
     def _streamed(self, message: dict[str, Any]) -> Iterator[Step]:
         if not message.get("parent_tool_use_id"):
             yield from self._begin_turn()
-            if mapping(message.get("event")).get("type") == "message_start":
-                yield from self._merged("merged")
         yield from self._reading.streamed(message)
 
     def _assistant(self, message: dict[str, Any]) -> Iterator[Step]:
         yield from self._begin_turn()
+        # Not at the first sign of an answer: the CLI writes to its disk a tenth of a second late, and a reply that is
+        # believed to be there is not given again after a crash.
         yield from self._merged("merged")
         yield from self._reading.assistant(message)
 
