@@ -62,7 +62,7 @@ class Database:
 async def open_store(path: Path, *, now: Callable[[], float] = time.time) -> AsyncIterator[Database]:
     """The file at `path`, made if it is missing. Raises `Broken` with a sentence that says what to do about it.
 
-    Closing first finishes what waits to be written, then folds the log into the file.
+    Closing finishes what waits to be written; SQLite then folds its log into the file, which is all that stays.
     """
     _make(path)
     async with AsyncExitStack() as stack:
@@ -85,8 +85,6 @@ async def _writing(db: aiosqlite.Connection, path: Path) -> AsyncIterator[Writer
     finally:
         await writer.close()
         await task
-        with told(path):
-            await db.execute_fetchall("PRAGMA wal_checkpoint(TRUNCATE)")
 
 
 def _connected(path: Path) -> aiosqlite.Connection:
@@ -100,10 +98,10 @@ async def _prepare(db: aiosqlite.Connection, path: Path) -> None:
         ((words,),) = await db.execute_fetchall("PRAGMA quick_check(1)")
         if words != "ok":
             raise damaged(path, str(words))
-    await db.execute_fetchall("PRAGMA journal_mode = WAL")
     await db.execute("PRAGMA synchronous = FULL")
     await db.execute("PRAGMA foreign_keys = ON")
     await migrate(db, path)
+    await db.execute_fetchall("PRAGMA journal_mode = WAL")  # kept in the file, so only after it proved to be ours
 
 
 def _make(path: Path) -> None:

@@ -64,6 +64,7 @@ class NotesContract:
         found: list[str] = []
         while page := await notes.scan("a/", after=found[-1] if found else "", limit=10):
             assert len(page) <= 10
+            assert page[0][0] not in found
             found += [name for name, _ in page]
         assert found == names
         assert list(await notes.scan("a/", limit=0)) == []

@@ -183,6 +183,7 @@ async def test_another_programs_database(path: Path) -> None:
     assert "another program" in await trouble_with(path)
     with closing(sqlite3.connect(path)) as db:
         assert [name for (name,) in db.execute("SELECT name FROM sqlite_master")] == ["theirs"]
+        assert db.execute("PRAGMA journal_mode").fetchone() == ("delete",)
 
 
 async def test_a_newer_file_is_left_alone(path: Path) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import math
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from adapters.sqlite import Database, database, open_store, writer
 from agent.wire import Wrote
@@ -54,6 +55,22 @@ async def test_what_waits_is_committed_together(db: Database) -> None:
     assert 1 <= seen.count("COMMIT") <= 2
     assert len([one for one in seen if one.startswith("INSERT")]) == 100
     assert await keys(db) == [str(n) for n in range(100)]
+
+
+async def test_a_group_is_a_few_calls_into_the_drivers_thread(db: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    raw, calls = db.store._writer._db, list[int]()
+    executemany = raw.executemany
+
+    async def counted(sql: str, rows: Sequence[tuple[object, ...]]) -> object:
+        calls.append(len(rows))
+        return await executemany(sql, rows)
+
+    monkeypatch.setattr(raw, "executemany", counted)
+    letters = [Letter(f"l-{n}", ROOM, Message("x")) for n in range(100)]
+    work = [db.store.write(Change(entries=wrote(str(n)).entries, letters=[letters[n]])) for n in range(100)]
+    await asyncio.gather(*work)
+    assert sum(calls) == 200
+    assert len(calls) <= 4
 
 
 async def test_different_tables_in_one_group(db: Database) -> None:
@@ -116,8 +133,11 @@ async def test_a_locked_file_is_told_to_all_who_wait(path: Path, monkeypatch: py
     async with open_store(path) as db:
         with closing(sqlite3.connect(path, isolation_level=None)) as theirs:
             theirs.execute("BEGIN IMMEDIATE")
-            results = await asyncio.gather(*(db.store.write(wrote(str(n))) for n in range(5)), return_exceptions=True)
+            with capture_logs() as logs:
+                work = [db.store.write(wrote(str(n))) for n in range(5)]
+                results = await asyncio.gather(*work, return_exceptions=True)
             assert all(isinstance(result, Broken) and "locked" in str(result) for result in results)
+            assert len(logs) == 1, "the lock was waited for more than once"
             assert await keys(db) == []
         assert await db.store.write(wrote("1"))
         assert await keys(db) == ["1"]
