@@ -50,7 +50,7 @@ def to_html(text: str) -> str:
     text = clean(text)
     try:
         tokens = _PARSER.parse(text)
-        if max((token.level for token in tokens), default=0) < DEEPEST:
+        if max((token.level for token in tokens), default=0) < DEEPEST - 2:
             return str(_PARSER.renderer.render(_tame(tokens), _PARSER.options, {}))
     except Exception:  # a text that trips the parser must not take the page down; it is shown as it is
         log.exception("markdown not parsed", size=len(text))

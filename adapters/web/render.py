@@ -117,7 +117,7 @@ def _board(message: Message) -> str:
 
 def _card(row: Row) -> str:
     name = plain(row.title) or plain(row.run)
-    title = f'<a href="#{escape(place_of(row.where))}">{name}</a>' if row.where else name
+    title = f'<a href="#{plain(place_of(row.where))}">{name}</a>' if row.where else name
     cost = f"<span>${row.cost_usd:.2f}</span>" if row.cost_usd else ""
     age = _clock(row.since) if row.since else ""
     words = f'<p class="quiet">{plain(row.words)}</p>' if row.words else ""
@@ -134,14 +134,16 @@ def _files(files: tuple[File, ...]) -> str:
 
 def _file(file: File) -> str:
     name = plain(file.name) or "file"
-    address = escape(
-        f"/files/{quote(file.artifact, safe='')}/{quote(file.name.encode('utf-8', 'replace'), safe='') or 'file'}"
-    )
+    address = f"/files/{_quoted(file.artifact)}/{_quoted(file.name)}"
     size = f'<span class="quiet">{size_words(file.size)}</span>'
     link = f'<a class="file" href="{address}" download>{name} {size}</a>'
     if file.size <= _PREVIEW and file.name.lower().endswith(_PICTURES):
         link += f'<img class="preview" src="{address}?view=1" alt="{name}" loading="lazy">'
     return f"<li>{link}</li>"
+
+
+def _quoted(text: str) -> str:
+    return quote(text.encode("utf-8", "replace"), safe="") or "file"
 
 
 def size_words(size: int) -> str:

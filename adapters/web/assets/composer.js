@@ -34,7 +34,7 @@ export class Composer {
   show(place) {
     this.place = place;
     this.composer.hidden = place === "runs";
-    this.words.placeholder = place === "lobby" ? "Message, or / for commands" : "Reply to the agent, or / for commands";
+    this.words.placeholder = place === "lobby" ? "Message, or / for commands" : "Reply, or / for commands";
     this.words.value = localStorage.getItem(`draft.${place}`) || "";
     this.trouble.textContent = "";
     this.size();

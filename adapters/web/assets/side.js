@@ -90,8 +90,10 @@ export class Side {
     link.className = this.unread(entry) ? "is-unread" : "";
     if (entry.id === this.place) link.setAttribute("aria-current", "page");
     else link.removeAttribute("aria-current");
-    link.replaceChildren(icon(entry), span("name", entry.title));
-    if (entry.phase) link.append(span("word", entry.phase));
+    const about = span("about", "");
+    about.append(span("name", entry.title));
+    if (entry.phase) about.append(span("word", entry.phase));
+    link.replaceChildren(icon(entry), about);
     if (this.unread(entry)) link.append(span("unread", ""), span("sr", "unread"));
     if (!link.isConnected) item.append(link);
     return item;
