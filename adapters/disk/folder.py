@@ -61,7 +61,7 @@ class Folder:
             elif DIGEST.fullmatch(sha256) and self._place(sha256).exists():
                 return sha256  # completed long ago, and its traces were swept
             else:
-                raise Broken("Nothing of this upload has arrived.")
+                raise Refused("Nothing of this upload has arrived.")
             if sha256 and sha256 != digest:
                 raise Broken(f"The upload's content is not what it was announced to be: {digest}, not {sha256}.")
             if part.exists():

@@ -106,9 +106,9 @@ class ArtifactsContract:
             await artifacts.complete("up", sha256=sha256(b"other").hexdigest())
 
     async def test_an_upload_that_never_began(self, artifacts: Artifacts) -> None:
-        with pytest.raises(Broken, match=r"Nothing .* has arrived\."):
+        with pytest.raises(Refused, match=r"Nothing .* has arrived\."):
             await artifacts.complete("up")
-        with pytest.raises(Broken):
+        with pytest.raises(Refused):
             await artifacts.complete("up", sha256=sha256(b"hello").hexdigest())
 
     @pytest.mark.parametrize("artifact", ["0" * 64, "", "..", "../../etc/passwd", "uploads", "0" * 63 + "/"])

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from adapters.disk import DiskArtifacts, folder, open_artifacts
 from adapters.disk.folder import Folder
 from agent.wire import MAX_FILE, PIECE
-from orchestrator.errors import Broken, Gone
+from orchestrator.errors import Broken, Gone, Refused
 from orchestrator.nouns import ArtifactId
 
 HELLO = sha256(b"hello").hexdigest()
@@ -101,7 +101,7 @@ async def test_what_was_left_behind_for_a_day_is_removed(root: Path) -> None:
     artifacts = await open_artifacts(root, now=lambda: 1000.0 + 25 * 3600)
     assert len(list((root / "uploads").iterdir())) == 1
 
-    with pytest.raises(Broken, match="Nothing of this upload"):
+    with pytest.raises(Refused, match="Nothing of this upload"):
         await artifacts.complete("old")
     await artifacts.complete("young")
     assert await content_of(artifacts, whole) == b"old and whole"

@@ -39,7 +39,7 @@ class MemoryArtifacts:
         elif artifact is None and sha256 in self.files:
             artifact = ArtifactId(sha256)
         if artifact is None:
-            raise Broken("Nothing of this upload has arrived.")
+            raise Refused("Nothing of this upload has arrived.")
         if sha256 and sha256 != artifact:
             raise Broken(f"The upload's content is not what it was announced to be: {artifact}, not {sha256}.")
         self._completed[upload] = artifact
