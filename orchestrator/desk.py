@@ -85,7 +85,7 @@ class Desk:
     # --- text --------------------------------------------------------------------------------------------------------
 
     async def _text(self, inbound: Inbound) -> None:
-        run = self._roster.at(inbound.where)
+        run = await self._roster.find(inbound.where)
         if run is not None:
             await run.write(lambda state: self._said(state, inbound), once=inbound.key)
             return
@@ -172,9 +172,9 @@ class Desk:
             case "launch":
                 await self._launch_typed(inbound, typed.rest)
             case "stop":
-                await self._stop(inbound, self._here(inbound.where))
+                await self._stop(inbound, await self._here(inbound.where))
             case "interrupt":
-                await self._interrupt(inbound, self._here(inbound.where))
+                await self._interrupt(inbound, await self._here(inbound.where))
             case "runs":
                 await self._boards.post(inbound.where, once=inbound.key)
             case "logs":
@@ -237,7 +237,7 @@ class Desk:
         await run.write(decide, once=inbound.key)
 
     async def _logs(self, inbound: Inbound, rest: str) -> None:
-        run = self._roster.at(inbound.where)
+        run = await self._roster.find(inbound.where)
         known = run.id if run else await self._store.run_at(inbound.where)
         if known is None:
             raise Refused("`/logs` belongs into a run's thread: there is no run here.")
@@ -253,8 +253,8 @@ class Desk:
             raise Refused("This run has ended.")
         return live
 
-    def _here(self, where: Conversation) -> LiveRun:
-        run = self._roster.at(where)
+    async def _here(self, where: Conversation) -> LiveRun:
+        run = await self._roster.find(where)
         if run is None and len(self._roster.live) == 1:
             run = next(iter(self._roster.live.values()))
         if run is None:

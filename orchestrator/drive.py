@@ -63,7 +63,7 @@ class Drive:
         while not run.state.ended:
             if run.state.finished:
                 await self.end(run, run.state.finished.reason, run.state.finished.words)
-            elif run.state.stop and (not run.state.admitted or self._clock() - run.state.stop_at > STOP_SECONDS):
+            elif run.state.stop and (not run.state.admitted or self._overdue(run.state)):
                 await self.end(run, "stopped", run.state.stop.words)
             elif not run.state.n and self._late(run.state):
                 why = run.moment.words or "the agent gave no sign of life"
@@ -74,6 +74,9 @@ class Drive:
                 failures = 0 if run.state.n > n else failures + 1
                 if not run.state.finished:
                     await woken(run.wake, pause or PAUSES[min(failures, len(PAUSES) - 1)])
+
+    def _overdue(self, state: State) -> bool:
+        return state.stop is not None and self._clock() - state.stop_at > STOP_SECONDS
 
     def _late(self, state: State) -> bool:
         return self._clock() - state.began > state.agent.limits.start
@@ -148,10 +151,10 @@ class Drive:
         return 0.0
 
     async def _tell(self, run: LiveRun, session: Session) -> None:
-        """Send what the agent has not heard yet, in order; it does a known id only once. Returns when the run ended."""
+        """Send what the agent has not heard yet, in order; a known id is done once. Returns when the run is to end."""
         loop = asyncio.get_running_loop()
         sent: dict[str, float] = {}
-        while not run.state.ended:
+        while not run.state.ended and not self._overdue(run.state):
             pending = list(run.state.pending.values())
             for command in pending:
                 if command.id not in sent:
@@ -163,7 +166,7 @@ class Drive:
             if waiting and loop.time() - min(waiting) > HEARD_SECONDS:
                 raise Broken("a command was not heard")
             sent = {id_: at for id_, at in sent.items() if id_ in run.state.pending}
-            await woken(run.wake, HEARD_SECONDS / 2 if waiting else None)
+            await woken(run.wake, HEARD_SECONDS / 2 if waiting or run.state.stop else None)
 
     async def _put(self, session: Session, command: Command, file: File) -> None:
         """Send a file ahead of the command that speaks of it; pieces that are there already are not taken again."""

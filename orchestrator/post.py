@@ -33,6 +33,9 @@ RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 BOARD_SECONDS = 1.0
 """A dashboard changes no more often than this, however many runs it shows."""
 
+LEAST_SECONDS = 0.001
+"""No pause is shorter: rounding must never make a place turn on the spot."""
+
 Look = Callable[[float], Message]
 """What a page looks like now; the argument is for how many seconds more its place is slow (0: it is not)."""
 
@@ -193,7 +196,7 @@ class PostOffice:
             if pause is None and not place.pages:
                 del self._places[scope]  # nothing is awaited in between: whoever comes next opens it anew
                 return
-            await woken(place.woken, pause)
+            await woken(place.woken, None if pause is None else max(pause, LEAST_SECONDS))
 
     async def _send(self, place: _Place, lane: Lane, item: Letter | _Errand) -> None:
         if isinstance(item, _Errand):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 
 import structlog
 
@@ -22,6 +23,8 @@ from orchestrator.runs import Clock, Draft, LiveRun, load
 from orchestrator.view import span
 
 log = structlog.get_logger()
+
+OPENING_SECONDS = 5.0
 
 
 class Roster:
@@ -52,11 +55,23 @@ class Roster:
         self._over = over
         self._at: dict[Conversation, RunId] = {}
         self._admitting = asyncio.Lock()
+        self._moved = asyncio.Event()
 
     def at(self, where: Conversation) -> LiveRun | None:
         """The live run of this conversation."""
         run = self._at.get(where)
         return self.live.get(run) if run else None
+
+    async def find(self, where: Conversation) -> LiveRun | None:
+        """The live run of this conversation; waits a moment for a thread that is just being opened.
+
+        A person may write into a new thread before the platform has told us that it is there.
+        """
+        with suppress(TimeoutError):
+            async with asyncio.timeout(OPENING_SECONDS):
+                while self.at(where) is None and where.thread and self._opening(where.chat):
+                    await self._moved.wait()
+        return self.at(where)
 
     async def launch(self, run: RunId, launched: ev.Launched, *, once: str) -> None:
         """Write a launch down, then act on it. A key that is known launches nothing. Raises `Broken`."""
@@ -113,9 +128,17 @@ class Roster:
         self._group.create_task(self._work(run), name=f"run {run.id}")
 
     def _note(self, run: LiveRun) -> None:
-        if run.state.where:
+        if run.state.where and self._at.get(run.state.where) != run.id:
             self._at[run.state.where] = run.id
+            self._moved.set()
+            self._moved = asyncio.Event()
         self._changed()
+
+    def _opening(self, chat: str) -> bool:
+        return any(
+            run.state.where is None and run.state.launched is not None and run.state.launched.origin.chat == chat
+            for run in self.live.values()
+        )
 
     async def _work(self, run: LiveRun) -> None:
         """The one task that drives a run, and clears up after it."""

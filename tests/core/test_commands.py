@@ -44,7 +44,7 @@ def test_reads_a_wish(rest: str, wish: Wish) -> None:
 
 @pytest.mark.parametrize("rest", ["nosuch", "@nosuch do it", "nosuch: do it", "rehersal show me", "claud fix it"])
 def test_an_unknown_agent_gets_a_sentence_with_the_known_ones(rest: str) -> None:
-    with pytest.raises(Refused, match="There is no agent .*claude.*rehearsal"):
+    with pytest.raises(Refused, match=r"There is no agent .*claude.*rehearsal"):
         commands.wish(rest, AGENTS)
 
 

@@ -35,9 +35,7 @@ def test_a_closed_place_lets_nothing_out_and_stays_slow_for_a_while() -> None:
     assert budget.edit_every(130.0 + SLOW_SECONDS) == 3.0
 
 
-@given(
-    st.integers(1, 30), st.floats(0.5, 90), st.integers(0, 40), st.lists(st.tuples(st.floats(0, 20), st.booleans()))
-)
+@given(st.integers(1, 30), st.floats(0.5, 90), st.integers(0, 40), st.lists(st.tuples(st.floats(0, 20), st.booleans())))
 def test_no_window_holds_more_than_the_burst(
     burst: int, per: float, reserve: int, wishes: list[tuple[float, bool]]
 ) -> None:

@@ -1,0 +1,135 @@
+"""A whole room over fakes: one person, one chat, pods in memory. Kill it and build it again on what was stored."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from orchestrator.core import Orchestrator, Rules
+from orchestrator.gate import Gate, Rule
+from orchestrator.nouns import Agent, Conversation, File, Inbound, Limits, Message, Pace, Person, RunId
+from orchestrator.run import run_id
+from tests.fakes.artifacts import MemoryArtifacts
+from tests.fakes.chat import FakeChat, Posted
+from tests.fakes.notes import MemoryNotes
+from tests.fakes.runtime import Behave, FakePod, FakeRuntime, echo
+from tests.fakes.store import MemoryStore
+
+ME = Person("fake", "7", "Ada")
+LOBBY = Conversation("fake", "hall")
+ECHO = Agent("echo", "rehearsal", about="says everything back", limits=Limits(start=60, idle=3600, life=7200, ask=600))
+QUICK = Pace(burst=1000, per=1.0, reserve=100, edit_every=0.05)
+
+
+@dataclass
+class World:
+    """What outlives the bot, and the bot that lives now."""
+
+    behave: Behave = echo
+    pace: Pace = QUICK
+    rules: Rules = field(default_factory=Rules)
+    store: MemoryStore = field(default_factory=MemoryStore)
+    notes: MemoryNotes = field(default_factory=MemoryNotes)
+    artifacts: MemoryArtifacts = field(default_factory=MemoryArtifacts)
+    runtime: FakeRuntime = field(default_factory=FakeRuntime)
+    chat: FakeChat = field(default_factory=lambda: FakeChat("fake"))
+    room: Orchestrator | None = None
+    said: int = 0
+
+    def __post_init__(self) -> None:
+        self.runtime.behave = self.behave
+        self.chat.set_pace(self.pace)
+
+    @asynccontextmanager
+    async def life(self) -> AsyncIterator[World]:
+        """One life of the bot; leaving it is a kill: nothing is closed in order."""
+        loop = asyncio.get_running_loop()
+        await self.store.keep_agent(ECHO)
+        self.room = Orchestrator(
+            store=self.store,
+            notes=self.notes,
+            artifacts=self.artifacts,
+            chats={"fake": self.chat},
+            runtime=self.runtime,
+            gate=Gate({"fake": Rule(people=frozenset({"7"}), chats=frozenset({"hall"}))}),
+            clock=lambda: 1_000_000.0 + loop.time(),
+            rules=self.rules,
+        )
+        task = asyncio.create_task(self.room.run())
+        await self.until(lambda: (self.room and self.room.ready.is_set()) or task.done())
+        try:
+            yield self
+        finally:
+            task.cancel()
+            await asyncio.wait([task])
+            if not task.cancelled() and (error := task.exception()):
+                raise error
+
+    # --- what a person does ---
+
+    async def say(
+        self,
+        text: str,
+        where: Conversation = LOBBY,
+        *,
+        key: str = "",
+        person: Person = ME,
+        files: tuple[File, ...] = (),
+    ) -> str:
+        """Say something; returns the key of what was said."""
+        self.said += 1
+        key = key or f"fake/{self.said}"
+        assert self.room
+        await self.room.receive(Inbound(key, where, person, text=text, files=files))
+        return key
+
+    async def press(self, token: str, where: Conversation = LOBBY, *, key: str = "") -> str:
+        self.said += 1
+        key = key or f"fake/{self.said}"
+        assert self.room
+        await self.room.receive(Inbound(key, where, ME, press=token))
+        return key
+
+    async def launch(self, task: str = "the task", *, agent: str = "echo") -> tuple[RunId, FakePod]:
+        """Launch a run and wait for its pod and its place."""
+        run = run_id(await self.say(f"/launch {agent} {task}"))
+        pod = await self.runtime.wait_pod(run)
+        await self.until(lambda: self.thread(run) is not None)
+        await pod.wait_attached()
+        return run, pod
+
+    # --- what a person sees ---
+
+    def thread(self, run: RunId) -> Conversation | None:
+        return self.chat.threads.get(run)
+
+    def place(self, run: RunId) -> Conversation:
+        where = self.thread(run)
+        assert where
+        return where
+
+    def posts(self, where: Conversation) -> list[Posted]:
+        return [post for post in self.chat.posts if post.where == where]
+
+    def looks(self, where: Conversation) -> list[Message]:
+        """The messages as they stand there now, in order."""
+        return [post.message for post in self.posts(where)]
+
+    def texts(self, where: Conversation) -> list[str]:
+        """The texts of messages that ring: finals, questions, failures."""
+        return [look.text or look.status for look in self.looks(where) if look.rings]
+
+    async def until(self, condition: Callable[[], object], *, seconds: float = 120.0, step: float = 0.01) -> None:
+        """Wait for something to be seen. Polls, since a fake chat has no doorbell; free in virtual time."""
+
+        def seen() -> object:
+            try:
+                return condition()
+            except IndexError:  # a message that is not there yet
+                return False
+
+        async with asyncio.timeout(seconds):
+            while not seen():  # noqa: ASYNC110 - it has no event to wait for
+                await asyncio.sleep(step)
