@@ -167,8 +167,8 @@ class Routes:
         except Gone as gone:
             return refuse(404, str(gone))
         text = "\n".join(part for part in (message.status, message.text, "\n".join(message.log)) if part)
-        headers = _attachment("message.md")
-        return web.Response(text=clean(text), headers=headers, content_type="text/plain")
+        headers = _attachment("message.md") | {"Content-Type": "text/plain; charset=utf-8"}
+        return web.Response(body=clean(text).encode(), headers=headers)
 
     async def _file(self, request: web.Request) -> web.StreamResponse:
         artifact, name = request.match_info["artifact"], request.match_info["name"]

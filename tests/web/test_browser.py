@@ -7,7 +7,7 @@ import time
 from collections.abc import AsyncIterator
 
 import pytest
-from playwright.async_api import Browser, Page, expect
+from playwright.async_api import Browser, FilePayload, Page, expect
 
 from orchestrator.errors import Broken, Refused
 from orchestrator.nouns import Button, Message, Phase
@@ -24,9 +24,7 @@ async def site() -> AsyncIterator[Site]:
         yield site
 
 
-def texts(page: Page) -> str:
-    """JavaScript that gives the texts of the messages in the log."""
-    return "[...document.querySelectorAll('#log > li > .body')].map(n => n.innerText.trim())"
+TEXTS = "[...document.querySelectorAll('#log > li > .body')].map(n => n.innerText.trim())"
 
 
 async def write(page: Page, text: str) -> None:
@@ -85,7 +83,7 @@ async def test_a_cut_connection_heals_without_a_gap(browser: Browser, site: Site
             site.cut()
             await site.chat.post(LOBBY, Message(text=f"during {i}"), key=f"cut {i}")
             await expect(page.locator("#log > li")).to_have_count(2 + i)
-        assert await page.evaluate(texts(page)) == ["before", *(f"during {i}" for i in range(5))]
+        assert await page.evaluate(TEXTS) == ["before", *(f"during {i}" for i in range(5))]
         await expect(page.locator("#link")).to_have_text("")
 
 
@@ -117,6 +115,7 @@ async def test_what_the_core_could_not_store_is_offered_again(browser: Browser, 
         await expect(page.locator("#log .you")).to_contain_text("Not sent. The disk is full.")
         site.trouble = None
         await page.get_by_role("button", name="Send again").click()
+        await until(lambda: site.heard)
         await expect(page.locator("#log .fault")).to_have_count(0)
         assert [inbound.text for inbound in site.heard] == ["keep this"]
 
@@ -143,7 +142,7 @@ async def test_a_draft_and_the_place_survive_a_reload(browser: Browser, site: Si
         await expect(page.get_by_role("textbox", name="Message")).to_have_value("half a thou")
         await expect(page.locator("#log > li")).to_have_count(1)
         await site.chat.edit(thread, message, Message(text="a whole answer"))
-        await expect(page.get_by_text("a whole answer")).to_be_visible()
+        await expect(page.locator("#log").get_by_text("a whole answer")).to_be_visible()
         await page.goto(f"{site.address}#lobby")
         await expect(page.get_by_role("textbox", name="Message")).to_have_value("")
 
@@ -171,7 +170,7 @@ async def test_a_live_edit_leaves_the_reader_alone(browser: Browser, site: Site)
         assert await page.locator("#scroll").evaluate("node => node.scrollTop") < 400
         await site.chat.post(LOBBY, Message(text="a new one"), key="new")
         await page.get_by_role("button", name="New messages").click()
-        await expect(page.get_by_text("a new one")).to_be_in_viewport()
+        await expect(page.locator("#log").get_by_text("a new one")).to_be_in_viewport()
 
 
 async def test_attacks_are_inert(browser: Browser, site: Site) -> None:
@@ -249,7 +248,7 @@ async def test_a_screen_reader_hears_whole_messages_once(browser: Browser, site:
 
 async def test_files_go_both_ways(browser: Browser, site: Site) -> None:
     async with window(browser, site.address) as (page, faults):
-        file = {"name": "notes.txt", "mimeType": "text/plain", "buffer": b"some notes"}
+        file = FilePayload(name="notes.txt", mimeType="text/plain", buffer=b"some notes")
         await page.get_by_label("Attach files").set_input_files([file])
         await expect(page.locator("#attached")).to_contain_text("notes.txt")
         await write(page, "read this")
@@ -281,7 +280,7 @@ async def test_earlier_messages_come_by_a_tap(browser: Browser, site: Site) -> N
         await expect(page.locator("#log > li")).to_have_count(100)
         await page.get_by_role("button", name="Show earlier messages").click()
         await expect(page.locator("#log > li")).to_have_count(130)
-        assert await page.evaluate(texts(page)) == [f"message {i}" for i in range(130)]
+        assert await page.evaluate(TEXTS) == [f"message {i}" for i in range(130)]
         await expect(page.get_by_role("button", name="Show earlier messages")).to_be_hidden()
 
 

@@ -11,10 +11,11 @@ export class Log {
     this.outbox = outbox;
     this.shown = new Map();
     this.stuck = true;
+    this.top = 0; // where the reader was when last looked
     this.calm = false; // true once the conversation has loaded: from then on news are announced
     this.scroll.addEventListener("scroll", () => this.scrolled(), { passive: true });
     this.below.addEventListener("click", () => this.toEnd());
-    const watch = new ResizeObserver(() => this.stuck && this.toEnd());
+    const watch = new ResizeObserver(() => this.follows() && this.toEnd());
     watch.observe(this.list.parentElement);
     watch.observe(this.scroll);
   }
@@ -52,6 +53,7 @@ export class Log {
     const old = this.shown.get(look.id);
     if (old && old.look.rev > look.rev) return;
     if (!old && this.more && look.id < this.oldest) return; // "earlier" will bring it
+    const follows = this.follows();
     const item = old || this.insert(look.id);
     const news = look.author !== "you" && !look.live && (!old || old.look.live);
     item.look = look;
@@ -60,7 +62,7 @@ export class Log {
     this.mark(item);
     this.empty.hidden = true;
     if (!this.calm) return;
-    if (this.stuck) this.toEnd();
+    if (follows) this.toEnd();
     else if (!old && look.author !== "you") this.below.hidden = this.place === "runs";
     if (news && !look.board) this.announce(item);
   }
@@ -113,8 +115,15 @@ export class Log {
     this.scroll.scrollTop = this.scroll.scrollHeight - height;
   }
 
+  // Whether the reader is at the end. The browser tells of scrolling a frame late; who went up meanwhile is not at it.
+  follows() {
+    if (this.scroll.scrollTop < this.top - 1) this.scrolled();
+    return this.stuck;
+  }
+
   scrolled() {
     const { scrollHeight, scrollTop, clientHeight } = this.scroll;
+    this.top = scrollTop;
     this.stuck = scrollHeight - scrollTop - clientHeight < NEAR;
     if (this.stuck) this.below.hidden = true;
   }
@@ -122,6 +131,7 @@ export class Log {
   toEnd() {
     if (this.place === "runs") return;
     this.scroll.scrollTop = this.scroll.scrollHeight;
+    this.top = this.scroll.scrollTop;
     this.stuck = true;
     this.below.hidden = true;
   }

@@ -123,7 +123,8 @@ async function explain() {
     await get(`/api/earlier?conversation=${asked}&before=0000000000000001`);
   } catch (error) {
     if (error.retry || asked !== place || place === "lobby") return;
-    location.hash = "lobby";
+    history.replaceState(null, "", "#lobby");
+    go();
     composer.say(error.message);
   }
 }
