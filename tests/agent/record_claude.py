@@ -1,7 +1,7 @@
 """Record short sessions of the real CLI against the stub: `python -m tests.agent.record_claude`.
 
-Run it again when the CLI's version is raised, and read what changed in `recordings/`. Paths become neutral, and what the
-CLI lists at greeting is left out.
+Run it again when the CLI's version is raised, and read what changed in `recordings/`. Paths become neutral, and what
+the CLI lists at greeting is left out.
 """
 
 from __future__ import annotations
@@ -140,13 +140,13 @@ STORIES: dict[str, tuple[str, Story]] = {
 
 async def record(name: str, permission: str, story: Story, *, api: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        root = Path(folder).resolve()
+        root = Path(folder)
         place = Workplace(root / "workspace", root / "agent", root / "uploads", root / "outbox")
         place.workspace.mkdir()
         session = "00000000-0000-4000-8000-00000000abcd"
         driver = Claude(Start("claude", session, "", model=MODEL, permission=permission), place)
         launch = driver.launch(attempt=1, spent_usd=0)
-        env = environment(root / "agent", api=api) | launch.env
+        env = {**environment(root / "agent", api=api), **launch.env, "CLAUDE_CODE_MAX_RETRIES": "2"}
         argv = (env["CLAUDE_BIN"], *launch.argv[1:])
         process = await asyncio.create_subprocess_exec(
             *argv, env=env, cwd=place.workspace, stdin=-1, stdout=-1, limit=1 << 24

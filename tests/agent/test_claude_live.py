@@ -113,7 +113,7 @@ async def test_the_agent_writes_a_file_and_says_what_it_did(pod: Open, api: Stub
     assert str(run.state / "outbox") in api.requests[-1].system()
 
 
-async def test_a_question_is_answered_by_a_pick_and_by_picks_with_words(pod: Open, api: StubApi) -> None:
+async def test_a_question_is_answered_by_a_pick_and_by_picks_with_words(pod: Open) -> None:
     async with pod() as run:
         await begin(run, ASK)
         first = await run.until(Asked)
@@ -148,7 +148,7 @@ async def test_a_reply_reaches_the_running_turn(pod: Open, api: StubApi) -> None
     assert run.all(Taken) == [Taken(task), Taken(reply)]
 
 
-async def test_an_interrupt_stops_the_text_or_the_tool_and_keeps_the_session(pod: Open, api: StubApi) -> None:
+async def test_an_interrupt_stops_the_text_or_the_tool_and_keeps_the_session(pod: Open) -> None:
     async with pod() as run:
         await begin(run, "[[slow: 100 0.1]]")
         await run.until_live(TextSoFar, lambda live: "piece 1" in live.text)
@@ -196,7 +196,7 @@ async def test_an_image_and_a_file_reach_the_model(pod: Open, api: StubApi) -> N
         (529, "The model's API is overloaded (529). It was tried several times; say something to try again."),
     ],
 )
-async def test_an_api_that_fails_is_said_in_one_sentence(pod: Open, api: StubApi, status: int, sentence: str) -> None:
+async def test_an_api_that_fails_is_said_in_one_sentence(pod: Open, status: int, sentence: str) -> None:
     async with pod() as run:
         task = await begin(run, f"[[error: {status}]]")
         ended = await run.until(TurnEnded)
@@ -204,7 +204,7 @@ async def test_an_api_that_fails_is_said_in_one_sentence(pod: Open, api: StubApi
         assert (await run.until(TurnEnded, count=2)).text == "better"
     assert (ended.outcome, ended.error, ended.text) == ("failed", sentence, "")
     assert len(run.all(Noticed)) == 1
-    assert run.all(Noticed)[0].text.startswith(sentence.split(".")[0])
+    assert run.all(Noticed)[0].text.startswith(sentence.partition(".")[0])
     assert run.all(Wrote) == [Wrote("better")]
     assert run.all(Taken)[0] == Taken(task)
 

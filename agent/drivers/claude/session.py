@@ -17,13 +17,13 @@ from agent.drivers.claude import words
 from agent.drivers.claude.asks import Asks, refuse, tell
 from agent.drivers.claude.launch import launch
 from agent.drivers.claude.loose import mapping, number, objects, word
+from agent.drivers.claude.notices import Notices
 from agent.drivers.claude.once import Refs
 from agent.drivers.claude.reading import Reading
 from agent.drivers.claude.speech import content_of, uuid_of
 from agent.wire import (
     Answer,
     CliStarted,
-    Noticed,
     Other,
     Start,
     Taken,
@@ -115,10 +115,10 @@ class Claude:
             case "system":
                 yield from self._system(message, line)
             case "rate_limit_event":
-                yield from self._rate_limit(mapping(message.get("rate_limit_info")))
+                yield from self._notices.rate_limit(mapping(message.get("rate_limit_info")))
             case "conversation_reset":
                 self._reading.reset_cost()
-                yield from self._notice("warning", "reset", "The agent's conversation was cleared.")
+                yield from self._notices.say("warning", "reset", "The agent's conversation was cleared.")
             case "keep_alive":
                 pass
             case other:
@@ -156,6 +156,7 @@ class Claude:
     def died(self, code: int, stderr: str) -> tuple[str, bool]:
         """See `Driver.died`."""
         if self._missing or "No conversation found" in stderr:
+            self._missing = False
             self._on_disk = False
             return "The session was not found again: the agent begins anew and does not remember what was said.", True
         if "already in use" in stderr:
@@ -169,10 +170,10 @@ class Claude:
         self._owed: set[str] = set()  # told, and nothing heard of it yet
         self._queued: set[str] = set()
         self._merging: list[str] = []  # given to the running turn, but the model has not answered since
-        self._noticed: set[str] = set()
+        self._notices = Notices()
         self._active = False  # a turn runs in this process
         self._idle = False  # the CLI said that it resumed nothing
-        self._missing = False
+        self._missing: bool = False  # the CLI said that it has no such session
         self._failure = ""
         self._initialize = ""
         self._greeted = False
@@ -199,7 +200,7 @@ class Claude:
             return
         yield from self._up()
         self._active = self._on_disk = True
-        self._noticed.clear()
+        self._notices.begin_turn()
         number_, is_open = self._turn
         if not is_open:
             yield from self._refs.once(TurnStarted(), f"began:{number_ + 1}")
@@ -241,11 +242,13 @@ class Claude:
         if state == "started":
             merging = self._active
             yield from self._begin_turn()
+            if not command_id:
+                return  # a turn that the CLI began by itself, or an input that was done with before a crash
             if merging and command_id in self._queued:
                 self._merging.append(command_id)
-            elif command_id:
+            else:
                 yield from self._refs.once(Taken(command_id), f"taken:{command_id}")
-        elif state == "queued":
+        elif state == "queued" and command_id:
             self._queued.add(command_id)
         elif state in {"completed", "cancelled"} and command_id:
             # A bare "completed" comes at once for what the CLI knows from a former life: it has it, and goes on with
@@ -263,7 +266,8 @@ class Claude:
         self._merging.clear()
 
     def _streamed(self, message: dict[str, Any]) -> Iterator[Step]:
-        if not message.get("parent_tool_use_id"):
+        # Only by its start: the last pieces of an interrupted message may come when its turn is over.
+        if mapping(message.get("event")).get("type") == "message_start" and not message.get("parent_tool_use_id"):
             yield from self._begin_turn()
         yield from self._reading.streamed(message)
 
@@ -312,49 +316,22 @@ class Claude:
             yield from self._asks.drop_left()
         yield from self._settle()
 
-    # --- notices ----------------------------------------------------------------------------------------------------
+    # --- trouble ----------------------------------------------------------------------------------------------------
 
     def _system(self, message: dict[str, Any], line: bytes) -> Iterator[Step]:
         subtype = word(message.get("subtype"))
-        match subtype:
-            case "init":
-                yield from self._begin_turn()
-            case "api_retry":
-                yield from self._retry(int(number(message.get("error_status"))), number(message.get("attempt")))
-            case "permission_denied":
-                tool = word(message.get("tool_name")) or "a tool"
-                yield from self._notice("info", f"denied-{tool}", f"The agent may not use {tool} in this way.")
-            case "compact_boundary":
-                text = "The conversation was getting long and was summed up; details of its beginning may be lost."
-                yield from self._notice("info", "compacted", text)
-            case subtype if subtype in QUIET:
-                pass
-            case _:
-                yield Other(f"system/{subtype}", line.decode("utf-8", "replace"))
+        if subtype == "init":
+            yield from self._begin_turn()
+        elif subtype == "api_retry":
+            yield from self._retry(int(number(message.get("error_status"))), number(message.get("attempt")))
+        elif subtype not in QUIET:
+            yield from self._notices.system(subtype, message, line)
 
     def _retry(self, status: int, attempt: float) -> Iterator[Step]:
-        kind, _ = words.api_trouble(status)
-        refused = status in words.CREDENTIAL
-        yield from self._notice("error" if refused else "warning", kind, words.retrying(status))
-        if refused and attempt >= PATIENCE and not self._failure:
+        yield from self._notices.retry(status)
+        if status in words.CREDENTIAL and attempt >= PATIENCE and not self._failure:
             self._failure = words.given_up(status, "")
             yield from self.interrupt()
-
-    def _rate_limit(self, info: dict[str, Any]) -> Iterator[Step]:
-        match info.get("status"):
-            case "rejected":
-                text = "The subscription's limit is reached; the model answers again when the limit is reset."
-                yield from self._notice("error", "limit-reached", text)
-            case "allowed_warning":
-                yield from self._notice("warning", "limit-near", "The subscription's limit is nearly reached.")
-            case _:
-                pass
-
-    def _notice(self, level: str, code: str, text: str) -> Iterator[Step]:
-        """One notice of a kind in a turn."""
-        if code not in self._noticed:
-            self._noticed.add(code)
-            yield Noticed(level, code, text)
 
 
 def _control(request_id: str, subtype: str) -> Tell:
