@@ -63,7 +63,7 @@ class Folder:
             else:
                 raise Refused("Nothing of this upload has arrived.")
             if sha256 and sha256 != digest:
-                raise Broken(f"The upload's content is not what it was announced to be: {digest}, not {sha256}.")
+                raise Refused(f"The upload's content is not what it was announced to be: {digest}, not {sha256}.")
             if part.exists():
                 self._settle(part, done, digest)
             return digest

@@ -131,7 +131,7 @@ async def test_a_hole_takes_no_space_and_is_no_whole_file(root: Path) -> None:
     await artifacts.piece("up", MAX_FILE - 1, b"x")
     (part,) = (root / "uploads").iterdir()
     assert part.stat().st_blocks * 512 < MAX_FILE // 4
-    with pytest.raises(Broken, match="not what it was announced"):
+    with pytest.raises(Refused, match="not what it was announced"):
         await artifacts.complete("up", sha256=HELLO)
 
 

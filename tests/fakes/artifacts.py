@@ -41,7 +41,7 @@ class MemoryArtifacts:
         if artifact is None:
             raise Refused("Nothing of this upload has arrived.")
         if sha256 and sha256 != artifact:
-            raise Broken(f"The upload's content is not what it was announced to be: {artifact}, not {sha256}.")
+            raise Refused(f"The upload's content is not what it was announced to be: {artifact}, not {sha256}.")
         self._completed[upload] = artifact
         if (content := self._uploads.pop(upload, None)) is not None:
             self.files[artifact] = bytes(content)
