@@ -57,6 +57,7 @@ class Claude:
         self._asks = Asks(self._refs)
         self._ids: dict[str, str] = {}  # the CLI's uuid of an input → the command's id
         self._on_disk: bool | None = None  # whether the CLI has the session; None: nobody knows yet
+        self._missing = False  # the CLI said that it has no such session
         self._resumed = False
         self._spent_up = False
         self._attempt = 1
@@ -173,7 +174,7 @@ class Claude:
         self._notices = Notices()
         self._active = False  # a turn runs in this process
         self._idle = False  # the CLI said that it resumed nothing
-        self._missing: bool = False  # the CLI said that it has no such session
+        self._missing = False
         self._failure = ""
         self._initialize = ""
         self._greeted = False
