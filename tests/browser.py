@@ -1,6 +1,8 @@
-"""A real browser for tests: the machine's own Chromium, headless, one for a whole test session of a worker.
+"""A real browser for tests: the machine's own Chromium, headless, started once for all tests of a worker.
 
-Import `browser` (a fixture) and `window`; both need nothing of the product. `CHROMIUM` names another executable.
+Import `browser` (a fixture) and `window`, and set `pytestmark = BROWSER`: the browser lives in the session's event
+loop, so tests and async fixtures around it must, too (`@pytest_asyncio.fixture(loop_scope="session")`). Nothing here
+knows the product. `CHROMIUM` names another executable.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, Page, async_playwright
 
 SHOTS = Path(__file__).parent / "screenshots"
@@ -40,7 +43,15 @@ needs_browser = pytest.mark.skipif(
 )
 
 
-@pytest.fixture
+BROWSER = [
+    pytest.mark.browser,
+    pytest.mark.xdist_group("browser"),
+    pytest.mark.asyncio(loop_scope="session"),
+    needs_browser,
+]
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def browser() -> AsyncIterator[Browser]:
     """A headless Chromium."""
     async with async_playwright() as play:

@@ -6,19 +6,19 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
-import pytest
+import pytest_asyncio
 from playwright.async_api import Browser, FilePayload, Page, expect
 
 from orchestrator.errors import Broken, Refused
 from orchestrator.nouns import Button, Message, Phase
-from tests.browser import PHONE, browser, needs_browser, shot, window
+from tests.browser import BROWSER, PHONE, browser, shot, window
 from tests.web.stage import LOBBY, RUNS, Site, board, opened, question, row, until
 
 __all__ = ["browser"]
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser"), needs_browser]
+pytestmark = BROWSER
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="session")
 async def site() -> AsyncIterator[Site]:
     async with opened() as site:
         yield site

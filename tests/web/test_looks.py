@@ -9,11 +9,11 @@ import pytest
 from playwright.async_api import Browser, Page
 
 from orchestrator.nouns import Conversation, Message, Phase
-from tests.browser import DESK, PHONE, browser, needs_browser, shot, window
+from tests.browser import BROWSER, DESK, PHONE, browser, shot, window
 from tests.web.stage import LOBBY, RUNS, Site, board, keep_file, opened, question, row
 
 __all__ = ["browser"]
-pytestmark = [pytest.mark.browser, pytest.mark.xdist_group("browser"), needs_browser]
+pytestmark = BROWSER
 
 REPORT = """I found it: `test_expiry` compares wall-clock time with a **monotonic** deadline.
 
