@@ -17,7 +17,7 @@ import threading
 from pathlib import Path
 
 from agent.wire import MAX_FILE
-from orchestrator.errors import Broken, Refused
+from orchestrator.errors import Refused
 
 DIGEST = re.compile(r"[0-9a-f]{64}")
 
