@@ -159,7 +159,8 @@ class Claude:
         if self._missing or "No conversation found" in stderr:
             self._missing = False
             self._on_disk = False
-            return "The session was not found again: the agent begins anew and does not remember what was said.", True
+            lost = " and does not remember what was said" if self._refs.of("ended") else ""
+            return f"The session was not on the disk yet: the agent begins anew{lost}.", True
         if "already in use" in stderr:
             self._on_disk = True
             return "The session exists already: the agent goes on with it.", True
