@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -90,7 +91,6 @@ class FakePod:
         self.bell = Bell()
         self.session: FakeSession | None = None
         self._clock = clock
-        self._lives = 0
         self.lose_state()
 
     # --- agentd's part ---
@@ -161,8 +161,7 @@ class FakePod:
 
     def lose_state(self) -> None:
         """agentd wakes up on an empty disk: another epoch, no frames, every command forgotten."""
-        self._lives += 1
-        self.epoch = f"{self.run}-epoch-{self._lives}"
+        self.epoch = uuid.uuid4().hex
         self.frames: list[Frame] = []
         self._known: set[str] = set()
         self.cut()
@@ -266,7 +265,7 @@ class FakeSession:
     def resume(self, resume: Resume) -> None:
         self.following = True
         self._buffer.append(Beat(self._pod.epoch, len(self._pod.frames)))
-        self._printed = min(resume.after, len(self._pod.frames)) if resume.epoch in ("", self._pod.epoch) else 0
+        self._printed = min(resume.after, len(self._pod.frames)) if resume.epoch == self._pod.epoch else 0
         self.follow()
 
     def close(self) -> None:
