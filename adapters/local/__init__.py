@@ -1,0 +1,5 @@
+"""The runtime without a cluster: agentd as a detached process; its stdin and stdout are named pipes."""
+
+from adapters.local.runtime import LocalRuntime
+
+__all__ = ["LocalRuntime"]
