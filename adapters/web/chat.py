@@ -7,8 +7,9 @@ from collections.abc import Collection, Sequence
 from aiohttp import web
 
 from adapters.web.guard import Guard
+from adapters.web.render import PLATFORM
 from adapters.web.routes import Routes
-from adapters.web.talk import PLATFORM, Talk
+from adapters.web.talk import Talk
 from orchestrator.ports import Artifacts, Notes
 
 COMMANDS = (

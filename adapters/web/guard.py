@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from orchestrator.errors import Trouble
 from orchestrator.ports import Notes
 
 COOKIE = "army"
@@ -169,6 +170,8 @@ async def _answered(answer: Answer, request: web.Request) -> web.StreamResponse:
         return await answer(request)
     except web.HTTPException as error:
         return refuse(error.status, error.text or error.reason)
+    except Trouble as trouble:
+        return refuse(503, str(trouble))
 
 
 def refuse(status: int, words: str) -> web.Response:

@@ -17,6 +17,9 @@ from markdown_it.token import Token
 
 log = structlog.get_logger(__name__)
 
+MOST_BRACKETS = 2000
+"""A text with more opening brackets is shown as it is: the parser would look from each one to the end, for seconds."""
+
 DEEPEST = 60
 """Quotes and lists nested deeper than this are shown as plain text: the parser would leave their words out."""
 
@@ -48,6 +51,8 @@ def plain(text: str) -> str:
 def to_html(text: str) -> str:
     """GitHub markdown as safe HTML."""
     text = clean(text)
+    if text.count("[") > MOST_BRACKETS:
+        return f'<p class="raw">{escape(text)}</p>'
     try:
         tokens = _PARSER.parse(text)
         if max((token.level for token in tokens), default=0) < DEEPEST - 2:

@@ -47,6 +47,7 @@ class Kept:
     taken: bool = True
     fault: str = ""
     opens: str = ""
+    quoted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ from urllib.parse import quote
 from adapters.web.markdown import plain, to_html
 from orchestrator.nouns import Button, Conversation, File, Message, Phase, Row
 
+PLATFORM = "web"
+
 LONGEST = 20_000
 """Characters of a text that are shown; the rest is fetched as a file."""
 
@@ -117,14 +119,16 @@ def _board(message: Message) -> str:
 
 def _card(row: Row) -> str:
     name = plain(row.title) or plain(row.run)
-    title = f'<a href="#{plain(place_of(row.where))}">{name}</a>' if row.where else name
+    here = row.where is not None and row.where.platform == PLATFORM
+    title = f'<a href="#{plain(place_of(row.where))}">{name}</a>' if row.where and here else name
+    elsewhere = f"<span>on {plain(row.where.platform)}</span>" if row.where and not here else ""
     cost = f"<span>${row.cost_usd:.2f}</span>" if row.cost_usd else ""
     age = _clock(row.since) if row.since else ""
     words = f'<p class="quiet">{plain(row.words)}</p>' if row.words else ""
     return (
         f'<li class="card {phase_class(row.phase)}"><div class="card-head"><h3>{title}</h3>'
         f'<span class="phase {phase_class(row.phase)}">{escape(row.phase)}</span></div>'
-        f'<p class="facts"><span>{plain(row.agent)}</span>{age}{cost}</p>{words}{_buttons(row.buttons)}</li>'
+        f'<p class="facts"><span>{plain(row.agent)}</span>{age}{cost}{elsewhere}</p>{words}{_buttons(row.buttons)}</li>'
     )
 
 

@@ -17,7 +17,7 @@ import structlog
 from aiohttp import web
 
 from adapters.web.guard import HEADERS, Guard, refuse
-from adapters.web.markdown import clean
+from adapters.web.markdown import clean, plain
 from adapters.web.render import clean_token
 from adapters.web.talk import Talk
 from adapters.web.viewer import Viewer
@@ -72,7 +72,7 @@ class Routes:
                 web.post("/logout", wrap(self._guard.log_out, script=False)),
                 web.get("/static/{name:page[.]css|login[.]css|icon[.]svg}", wrap(self._asset, open_to_all=True)),
                 web.get("/static/{name}", wrap(self._asset)),
-                web.get("/events", wrap(self._events)),
+                web.get("/events", wrap(self._events), allow_head=False),
                 web.get("/api/earlier", wrap(self._earlier)),
                 web.post("/api/send", wrap(self._send)),
                 web.post("/api/press", wrap(self._press)),
@@ -120,7 +120,7 @@ class Routes:
         return response or self._login_again(401, "This is not the token that WEB_TOKEN holds.")
 
     def _login_again(self, status: int, words: str) -> web.Response:
-        page = self._assets["login.html"][0].decode().replace("<!--words-->", clean(words))
+        page = self._assets["login.html"][0].decode().replace("<!--words-->", plain(words))
         return web.Response(text=page, status=status, content_type="text/html")
 
     # --- what is seen -------------------------------------------------------------------------------------------
@@ -140,7 +140,10 @@ class Routes:
         try:
             await self._stream(request, response, Viewer(place), last)
         except (TimeoutError, ConnectionError):
-            log.debug("page left", place=place)
+            if request.transport is not None:
+                request.transport.abort()  # who does not read will not read a polite goodbye either
+        except Trouble as trouble:
+            log.warning("page cut off", place=place, error=str(trouble))
         finally:
             self._viewers -= 1
         return response
@@ -149,8 +152,11 @@ class Routes:
         async def allowed() -> bool:
             return await self._guard.knows(request)
 
+        def gone() -> bool:
+            return request.transport is None or request.transport.is_closing()
+
         with self._talk.viewing(viewer):
-            async with aclosing(self._talk.streams.events(viewer, last, allowed)) as events:
+            async with aclosing(self._talk.streams.events(viewer, last, allowed=allowed, gone=gone)) as events:
                 async for event in events:
                     async with asyncio.timeout(WRITE_SECONDS):
                         await response.write(event)

@@ -8,13 +8,13 @@ from contextlib import contextmanager
 
 from adapters.web.drawer import Drawer
 from adapters.web.posts import Kept, Post, Posts
+from adapters.web.render import PLATFORM
 from adapters.web.threads import LOBBY, RUNS, Threads
 from adapters.web.viewer import About, Streams, Viewer
 from orchestrator.errors import Broken, Gone, Refused
 from orchestrator.nouns import Conversation, File, Inbound, Message, MessageId, Pace, Person
 from orchestrator.ports import Notes, Receive
 
-PLATFORM = "web"
 OWNER = Person(PLATFORM, "owner", name="you")
 PACE = Pace(burst=200, per=1.0, reserve=20, edit_every=0.03)
 
@@ -86,7 +86,7 @@ class Talk:
             if post is None:
                 raise Gone("This message is not kept here; write it again.")
         else:
-            kept = Kept("you", time.time(), Message(text=text, files=files), key=id_, taken=False)
+            kept = Kept("you", time.time(), Message(text=text, files=files), key=id_, taken=False, quoted=quoted)
             post = await self.posts.add(place, kept, key=f"said/{id_}")
         said = post.kept.message
         inbound = Inbound(
@@ -95,7 +95,7 @@ class Talk:
             person=OWNER,
             text=said.text,
             files=said.files,
-            quoted=quoted,
+            quoted=post.kept.quoted,
         )
         try:
             await receive(inbound)

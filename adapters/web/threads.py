@@ -13,7 +13,7 @@ from typing import Any
 from adapters.web.drawer import Drawer, short
 from adapters.web.markdown import clean
 from adapters.web.posts import Post, Posts
-from adapters.web.render import phase_class, place_of
+from adapters.web.render import PLATFORM, phase_class, place_of
 from orchestrator.nouns import Row
 
 LOBBY, RUNS = "lobby", "runs"
@@ -78,7 +78,7 @@ class Threads:
     async def listing(self) -> list[dict[str, Any]]:
         """Every conversation to be listed: the two fixed ones, threads with a live run, then the newest threads."""
         await self._read()
-        phases = {place_of(row.where): row for row in self._rows if row.where and row.where.thread}
+        phases = {place_of(row.where): row for row in self._rows if row.where and _is_here(row)}
         threads = {str(thread["id"]): str(thread["title"]) for thread in self._listed or ()}
         places = {RUNS: "Runs", LOBBY: "Lobby", **{place: row.title for place, row in phases.items()}}
         places.update({place: title for place, title in threads.items() if place not in places})
@@ -103,6 +103,10 @@ class Threads:
         if self._listed is None:  # somebody else may have read it, and opened a thread, in the meantime
             self._listed = [json.loads(body) for _, body in reversed(found)]
             self._rows = self._rows or (boards[-1].rows if boards else ())
+
+
+def _is_here(row: Row) -> bool:
+    return row.where is not None and row.where.platform == PLATFORM and row.where.thread != ""
 
 
 def _gist(rows: tuple[Row, ...]) -> list[tuple[object, ...]]:

@@ -24,6 +24,9 @@ PAGE = 100
 """Messages that a page begins with, and that one tap on "earlier" brings."""
 
 PING_SECONDS = 15.0
+LOOK_SECONDS = 1.0
+"""How soon a page that went away is noticed: nothing tells of it while there is nothing to write."""
+
 _MOST = 400  # looks that may wait before the viewer is told to begin anew
 _REST = 0.03  # seconds between two batches, at least
 _SHARE = 4.0  # rendering for one viewer takes at most one part in five of the time
@@ -96,17 +99,19 @@ class Streams:
         self._rendered: dict[tuple[str, str], tuple[int, dict[str, Any]]] = {}
 
     async def events(
-        self, viewer: Viewer, last: str, allowed: Callable[[], Awaitable[bool]]
+        self, viewer: Viewer, last: str, *, allowed: Callable[[], Awaitable[bool]], gone: Callable[[], bool]
     ) -> AsyncGenerator[bytes, None]:
-        """Everything for this page until it is closed or may not look any more. `last` is the last id it got."""
+        """Everything for this page until it is closed, gone, or may not look any more. `last` is the last id it got."""
         async for event in self._begin(viewer, last):
             yield event
-        shown = ""
-        while not viewer.closed:
-            if not await viewer.changes(PING_SECONDS):
+        shown, pinged = "", time.monotonic()
+        while not viewer.closed and not gone():
+            if time.monotonic() - pinged > PING_SECONDS:
                 if not await allowed():
                     return
+                pinged = time.monotonic()
                 yield _event("ping", {"now": time.time()})
+            if not await viewer.changes(LOOK_SECONDS):
                 continue
             started = time.monotonic()
             about, listing, anew, looks = viewer.take()

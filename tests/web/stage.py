@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from aiohttp import web
 
 from adapters.web.chat import WebChat
+from adapters.web.talk import Talk
 from orchestrator.nouns import Button, Conversation, File, Inbound, Message, MessageId, Phase, Row, RunId, Style
 from tests.fakes.artifacts import MemoryArtifacts
 from tests.fakes.notes import MemoryNotes
@@ -30,6 +31,7 @@ class Site:
     address: str = ""
     answer: Callable[[Inbound], object] | None = None
     chat: WebChat = field(init=False)
+    talk: Talk = field(init=False)
     app: web.Application = field(init=False)
     runner: web.AppRunner = field(init=False)
 
@@ -60,6 +62,7 @@ async def opened(
     """A page that is served on loopback while inside. The same site again is a restart on what was kept."""
     site = site or Site()
     site.chat = WebChat(site.notes, site.artifacts, token=token, hosts=hosts)
+    site.talk = site.chat._routes._talk
     site.app = web.Application()
     site.chat.add_routes(site.app)
     site.runner = web.AppRunner(site.app, shutdown_timeout=0.5)

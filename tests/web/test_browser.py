@@ -273,6 +273,23 @@ async def test_a_ring_marks_the_title_of_a_hidden_page(browser: Browser, site: S
         await expect(page).to_have_title("Lobby · RJ AI Army")
 
 
+async def test_of_hidden_tabs_one_keeps_its_stream(browser: Browser, site: Site) -> None:
+    """Six connections are all that a browser gives one host: a seventh tab must not hang."""
+    hide = "Object.defineProperty(document, 'hidden', { value: true, configurable: true });"
+    turn = "document.dispatchEvent(new Event('visibilitychange'))"
+    async with window(browser, site.address) as (one, _):
+        two = await one.context.new_page()
+        await two.goto(site.address)
+        for page in (one, two):
+            await expect(page.get_by_text("What shall an agent do?")).to_be_visible()
+            await page.evaluate(hide + turn)
+        await until(lambda: len(site.talk._viewers) == 1)
+        await site.chat.post(LOBBY, Message(text="meanwhile"), key="1")
+        await expect(one.locator("#log")).to_contain_text("meanwhile")
+        await two.evaluate(f"delete document.hidden; {turn}")
+        await expect(two.locator("#log")).to_contain_text("meanwhile")
+
+
 async def test_earlier_messages_come_by_a_tap(browser: Browser, site: Site) -> None:
     for i in range(130):
         await site.chat.post(LOBBY, Message(text=f"message {i}"), key=f"{i}")

@@ -191,6 +191,48 @@ async def test_a_slow_viewer_gets_the_newest_look_only() -> None:
         assert len(looks) < 401
 
 
+async def test_who_does_not_read_is_sent_away(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adapters.web.routes.WRITE_SECONDS", 0.2)
+    talk = site.talk
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(site.address.rpartition(":")[2]), limit=1024)
+    writer.write(b"GET /events?conversation=lobby HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    await reader.readuntil(b"\r\n\r\n")
+    reader._transport.pause_reading()  # type: ignore[attr-defined]  # a phone that is carried into a lift
+    await until(lambda: talk._viewers)
+    for i in range(2000):
+        await site.chat.post(LOBBY, Message(text="x" * 15_000), key=f"{i}")
+        if not talk._viewers:
+            break
+        await asyncio.sleep(0.005)
+    await until(lambda: not talk._viewers)
+    writer.transport.abort()
+
+
+async def test_who_logged_out_sees_no_more(net: aiohttp.ClientSession, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adapters.web.viewer.PING_SECONDS", 0.05)
+    monkeypatch.setattr("adapters.web.viewer.LOOK_SECONDS", 0.05)
+    async with opened(token="secret") as site:
+        headers = {"Origin": site.address}
+        login = await net.post(
+            f"{site.address}/login", data={"token": "secret"}, headers=headers, allow_redirects=False
+        )
+        jar = {"Cookie": f"army={login.cookies['army'].value}"}
+        async with net.get(f"{site.address}/events?conversation=lobby", headers=jar) as stream:
+            await stream.content.readuntil(b"event: ping")
+            assert site.talk._viewers
+            await net.post(f"{site.address}/logout", headers=headers | jar, allow_redirects=False)
+            await until(lambda: not site.talk._viewers)
+
+
+async def test_trouble_with_the_drawer_is_told(site: Site, net: aiohttp.ClientSession) -> None:
+    site.notes.fails = "The disk is full."
+    assert await send(net, site, text="hello") == (503, "The disk is full.")
+    with pytest.raises(Broken, match="disk"):
+        await site.chat.post(LOBBY, Message(text="x"), key="k")
+    site.notes.fails = ""
+    await site.chat.post(LOBBY, Message(text="x"), key="k")
+
+
 async def test_old_messages_come_on_demand(site: Site, net: aiohttp.ClientSession) -> None:
     for i in range(PAGE * 2 + 10):
         await site.chat.post(LOBBY, Message(text=f"{i}"), key=f"{i}")
