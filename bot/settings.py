@@ -238,7 +238,7 @@ def _url(*schemes: str) -> Callable[[str], str]:
 def _bind(text: str) -> Bind:
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
-    if not colon or not host or not port.isdecimal() or int(port) > 65535:  # noqa: PLR2004 - the highest port there is
+    if not colon or not host or not port.isdecimal() or int(port) > 65535:
         raise ValueError(f"{text!r} is not an address and a port, like 127.0.0.1:30080 or [::1]:30080")
     return Bind(host, int(port))
 
@@ -259,7 +259,7 @@ def _dollars(text: str) -> float:
 
 
 def _count(text: str) -> int:
-    if not text.isdecimal() or not 1 <= int(text) <= 1000:  # noqa: PLR2004 - more would be a slip of the finger
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
         raise ValueError(f"{text!r} is not a number from 1 to 1000")
     return int(text)
 

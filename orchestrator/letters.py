@@ -141,7 +141,9 @@ def _turn_end(pen: _Pen, state: State, entry: ev.Entry, ended: wire.TurnEnded) -
     if ended.cost_usd:
         facts.append(dollars(ended.cost_usd))
     final = ended.text.strip()
-    before = state.written.removesuffix(final).strip() if final else state.written
+    last = state.blocks[-1] if state.blocks else ""
+    said_twice = bool(final) and (last in final or final in last)
+    before = "\n\n".join(list(state.blocks)[:-1]) if said_twice else state.written
     letters = [_settled(pen, state, ask, "no answer is needed any more") for ask in state.asks]
     letters += _close_page(pen, state, " · ".join(facts), text=before)
     if ended.error:

@@ -15,7 +15,7 @@ import structlog
 from orchestrator import events as ev
 from orchestrator.drive import PAUSES, Drive
 from orchestrator.errors import Trouble
-from orchestrator.nouns import Conversation, Letter, Message, RunId
+from orchestrator.nouns import Conversation, RunId
 from orchestrator.ports import Change, Runtime, Store
 from orchestrator.post import PostOffice
 from orchestrator.run import SYSTEM, State, command_id, fold
@@ -76,11 +76,7 @@ class Roster:
     async def launch(self, run: RunId, launched: ev.Launched, *, once: str) -> None:
         """Write a launch down, then act on it. A key that is known launches nothing. Raises `Broken`."""
         entry = ev.Entry(run, "launched", self._clock(), launched)
-        receipt = Letter(
-            f"{run}/receipt", launched.origin, Message(status=f"launched · {launched.agent.name} · {launched.title}")
-        )
-        if await self._store.write(Change(once=once, entries=[entry], letters=[receipt])):
-            self._office.take([receipt])
+        if await self._store.write(Change(once=once, entries=[entry])):
             state = State(run)
             fold(state, entry)
             self._adopt(state)

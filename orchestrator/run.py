@@ -85,12 +85,17 @@ class State:
     answers: dict[str, str] = field(default_factory=dict)
     tools: dict[str, Tool] = field(default_factory=dict)
     done: deque[str] = field(default_factory=lambda: deque(maxlen=LOG_LINES))
-    written: str = ""
+    blocks: deque[str] = field(default_factory=deque)
     notice: wire.Noticed | None = None
     stop: ev.StopAsked | None = None
     stop_at: float = 0.0
     finished: wire.Finished | None = None
     ended: ev.Ended | None = None
+
+    @property
+    def written(self) -> str:
+        """What the agent wrote in the present turn, as far as it is kept."""
+        return "\n\n".join(self.blocks)
 
     @property
     def agent(self) -> Agent:
@@ -207,9 +212,11 @@ def _fold_report(state: State, event: wire.Report, at: float) -> None:
                 state.page, state.page_open = state.page + 1, True
                 state.done.clear()
                 state.tools.clear()
-                state.written = ""
+                state.blocks.clear()
         case wire.Wrote():
-            state.written = (state.written + "\n\n" + event.text).strip("\n")[-TEXT_KEPT:]
+            state.blocks.append(event.text.strip()[-TEXT_KEPT:])
+            while sum(map(len, state.blocks)) > TEXT_KEPT:
+                state.blocks.popleft()
         case wire.ToolCalled():
             text = f"{event.name}: {event.summary}" if event.summary else event.name
             state.tools[event.call] = Tool(text[:300])
@@ -246,7 +253,7 @@ def _begin_again(state: State, epoch: str) -> None:
     state.asks.clear()
     state.tools.clear()
     state.done.clear()
-    state.written = ""
+    state.blocks.clear()
     start = start_of(state)
     if state.launched:
         state.files[start.id] = state.launched.files

@@ -1,0 +1,52 @@
+"""The words at the start: where the page is, what is missing, and the next step for each."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+from bot.settings import Settings
+
+VERSION = "0.1.0"
+
+
+def greeting(settings: Settings, *, port: int, unavailable: Mapping[str, str], runs: int) -> str:
+    """What a person reads after the start, and can act on."""
+    host = settings.http_bind.host
+    host = f"[{host}]" if ":" in host else host
+    host = "127.0.0.1" if host in ("0.0.0.0", "[::]") else host  # noqa: S104 - shown, not bound
+    lines = [
+        "",
+        f"  RJ AI Army {VERSION} is running. Open the page:  http://{host}:{port}/",
+        "",
+        "  Try `/launch rehearsal` there, or tap the agent. Ctrl-C stops the bot; agents go on and are taken up again.",
+        "",
+        *(f"  {word:11} {words}" for word, words in _state(settings, unavailable)),
+        "",
+    ]
+    if runs:
+        lines.insert(3, f"  {runs} live run{'' if runs == 1 else 's'} taken up again.")
+    return "\n".join(lines)
+
+
+def _state(settings: Settings, unavailable: Mapping[str, str]) -> list[tuple[str, str]]:
+    """One line for each thing that may be missing."""
+    model = unavailable.get("claude", "")
+    budget = f"each run may cost up to ${settings.max_budget_usd:.2f} (MAX_BUDGET_USD)"
+    later = "this version has no adapter for it yet; the page can do everything it will do."
+    told = {True: "its token is set, but ", False: ""}
+    isolation = (
+        "agents run as plain processes with your user's rights: no isolation. A cluster runtime is not in this version."
+    )
+    return [
+        ("model", f"missing: {model}" if model else f"ready, {budget}."),
+        ("Telegram", f"missing: {told[bool(settings.telegram_token)]}{later}"),
+        ("Discord", f"missing: {told[bool(settings.discord_token)]}{later}"),
+        ("Kubernetes", f"missing: {isolation}"),
+    ]
+
+
+def say(words: str) -> None:
+    """To the person at the terminal."""
+    sys.stdout.write(words + "\n")
+    sys.stdout.flush()

@@ -1,0 +1,146 @@
+"""The wiring: settings become adapters, adapters become a room, and the room lives until it is told to go.
+
+This is the only place that knows every part by name.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+import structlog
+
+from adapters.disk import open_artifacts
+from adapters.local import LocalRuntime
+from adapters.sqlite import Database, open_store
+from adapters.web.chat import WebChat
+from bot.claude import ensure_claude
+from bot.listener import application, listening
+from bot.lock import only_bot
+from bot.metrics import RoomMetrics
+from bot.profiles import shipped_agents
+from bot.settings import Settings, guest_environment
+from orchestrator.commands import COMMANDS
+from orchestrator.core import Orchestrator, Rules
+from orchestrator.errors import Broken
+from orchestrator.gate import Gate, Rule
+from orchestrator.nouns import Conversation
+from orchestrator.ports import Store
+
+log = structlog.get_logger()
+
+DAY = 24 * 3600.0
+KEPT_DAYS = 30
+RUNS_TAB = Conversation("web", "runs")
+NO_MODEL = (
+    "no credential for a model is set. Put ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN (from `claude setup-token`) "
+    "into .env and start the bot again."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class House:
+    """What runs: the room, and where its page is."""
+
+    room: Orchestrator
+    port: int
+    unavailable: Mapping[str, str]
+
+
+async def live(settings: Settings, environ: Mapping[str, str], *, greet: Callable[[House], None]) -> None:
+    """Run the bot until a signal ends it. Raises `Trouble` with a sentence when it cannot start."""
+    with only_bot(settings.data_dir):
+        async with asyncio.TaskGroup() as group, opened(settings, environ) as house:
+            life = group.create_task(house.room.run())
+            loop = asyncio.get_running_loop()
+            for number in (signal.SIGINT, signal.SIGTERM):
+                loop.add_signal_handler(number, life.cancel)
+            await house.room.ready.wait()
+            greet(house)
+            await asyncio.wait([life])
+
+
+@asynccontextmanager
+async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[House]:
+    """Everything but life: the files, the listener, the room ready to run."""
+    guest = guest_environment(settings, environ)
+    unavailable: dict[str, str] = {}
+    if not settings.has_model:
+        unavailable["claude"] = NO_MODEL
+    else:
+        cli = await ensure_claude(settings.claude_bin, say=_tell)
+        if cli.path is None:
+            unavailable["claude"] = cli.words
+        else:
+            guest["CLAUDE_BIN"] = str(cli.path)
+    data = settings.data_dir.absolute()
+    async with (
+        open_store(data / "army.db") as database,
+        LocalRuntime(data / "runs", python=sys.executable, env=guest) as runtime,
+    ):
+        await _seed(database.store)
+        artifacts = await open_artifacts(data / "files")
+        chat = WebChat(
+            database.notes("web"),
+            artifacts,
+            token=settings.web_token.reveal(),
+            commands=[
+                (f"/{name}", f"{about}{f' ({arguments})' if arguments else ''}") for name, arguments, about in COMMANDS
+            ],
+        )
+        room = Orchestrator(
+            store=database.store,
+            notes=database.notes("core"),
+            artifacts=artifacts,
+            chats={chat.platform: chat},
+            runtime=runtime,
+            gate=Gate({"web": Rule(people=frozenset({"owner"}), chats=frozenset({"lobby", "runs"}))}),
+            clock=time.time,
+            rules=Rules(
+                max_runs=settings.max_runs,
+                budget_usd=settings.max_budget_usd,
+                unavailable=unavailable,
+                boards=(RUNS_TAB,),
+            ),
+        )
+        app = application(ready=room.ready.is_set, metrics=RoomMetrics(room).text)
+        chat.add_routes(app)
+        async with listening(app, settings.http_bind) as port, _daily(database):
+            yield House(room, port, unavailable)
+
+
+def _tell(words: str) -> None:
+    sys.stderr.write(words + "\n")
+
+
+async def _seed(store: Store) -> None:
+    """The shipped agents are there from the first start; what people made of them since is theirs."""
+    known = {agent.name for agent in await store.agents()}
+    for agent in shipped_agents():
+        if agent.name not in known:
+            await store.keep_agent(agent)
+
+
+@asynccontextmanager
+async def _daily(database: Database) -> AsyncIterator[None]:
+    """Forget what is settled and old, once a day, for as long as the block lasts."""
+
+    async def prune() -> None:
+        while True:
+            try:
+                await database.prune(before=time.time() - KEPT_DAYS * DAY)
+            except Broken as error:
+                log.warning("not pruned", why=str(error))
+            await asyncio.sleep(DAY)
+
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(prune())
+        try:
+            yield
+        finally:
+            task.cancel()

@@ -1,0 +1,52 @@
+"""What `/metrics` tells: read off the room when asked, nothing is counted twice."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter as Tally
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import GaugeMetricFamily, Metric
+
+from orchestrator.core import Orchestrator
+from orchestrator.nouns import Phase
+
+
+class RoomMetrics:
+    """The room as Prometheus sees it. Seconds, dollars and counts."""
+
+    def __init__(self, room: Orchestrator) -> None:
+        self._room = room
+        self._began = time.time()
+        self._registry = CollectorRegistry()
+        self._registry.register(self)
+
+    def text(self) -> bytes:
+        """The exposition, as text."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterator[Metric]:
+        """Read the room; prometheus-client calls this."""
+        live = list(self._room.roster.live.values()) if self._room.roster else []
+        runs = GaugeMetricFamily("army_runs", "Live runs by phase", labels=["phase"])
+        phases = Tally(run.state.phase for run in live)
+        for phase in Phase:
+            if phase is not Phase.ENDED:
+                runs.add_metric([phase.name.lower()], phases[phase])
+        yield runs
+        yield GaugeMetricFamily(
+            "army_unheard_commands",
+            "Commands that no agent has confirmed yet",
+            value=sum(len(run.state.pending) for run in live),
+        )
+        yield GaugeMetricFamily(
+            "army_waiting_letters",
+            "Messages that stand in no chat yet",
+            value=self._room.office.waiting() if self._room.office else 0,
+        )
+        yield GaugeMetricFamily(
+            "army_live_cost_dollars", "What the live runs have cost", value=sum(run.state.cost_usd for run in live)
+        )
+        yield GaugeMetricFamily("army_ready", "1 when people are heard", value=int(self._room.ready.is_set()))
+        yield GaugeMetricFamily("army_start_time_seconds", "When the bot began, Unix seconds", value=self._began)
