@@ -10,6 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
+from agent.agentd.deadlines import Deadlines
 from agent.agentd.process import adopt_orphans
 from agent.agentd.supervise import Folder, Life
 
@@ -19,6 +20,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="agentd", description="Keeps an agent CLI running and tells what it does.")
     parser.add_argument("--state", type=Path, required=True, help="its folder; made when missing, kept over restarts")
     parser.add_argument("--workspace", type=Path, help="where the agent works; without it a folder in the state")
+    parser.add_argument("--pace", type=float, default=1.0, help="multiplies every deadline; for tests")
     asked = parser.parse_args()
     try:
         folder = Folder.make(asked.state.resolve(), workspace=asked.workspace and asked.workspace.resolve())
@@ -32,11 +34,11 @@ def main() -> int:
         return _refuse(f"cannot use the folder {asked.state}: {error.strerror}. Name one that can be written.")
     signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it outlives the terminal that it was started from
     adopt_orphans()
-    return asyncio.run(_live(folder))
+    return asyncio.run(_live(folder, Deadlines().times(asked.pace)))
 
 
-async def _live(folder: Folder) -> int:
-    return await Life(folder, stdin=sys.stdin.fileno(), stdout=sys.stdout.fileno()).run()
+async def _live(folder: Folder, deadlines: Deadlines) -> int:
+    return await Life(folder, stdin=sys.stdin.fileno(), stdout=sys.stdout.fileno(), deadlines=deadlines).run()
 
 
 def _refuse(words: str) -> int:

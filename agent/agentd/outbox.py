@@ -45,6 +45,11 @@ class Outbox:
         self._over: dict[Path, Look] = {}  # handed over or refused, as they looked then
         self._count = 0
 
+    @property
+    def restless(self) -> bool:
+        """Whether there are files that may still be growing: worth another look soon."""
+        return bool(self._seen)
+
     def ready(self, *, turn_over: bool) -> list[Path]:
         """Files to hand over now: those that rest; at the end of a turn, all that are there."""
         now = time.monotonic()
@@ -68,17 +73,13 @@ class Outbox:
         look = self._seen[path][0]
         marks = self._refuse(path, look) if self._count < MOST_FILES else self._too_many(path, look)
         if marks is None:
-            digest = self._take_copy(path)
-            if digest is None:
-                marks = []
-            elif self._betrays():
-                marks = [
-                    _refusal(path, look, f"'{path.name}' holds a credential of this agent and was not handed over.")
-                ]
-            else:
+            digest, words = self._take_copy(path)
+            if digest and not self._betrays():
                 self._count += 1
                 self._over[path] = look
                 return self._pieces(path, look, digest)
+            words = words or "holds a credential of this agent"
+            marks = [_refusal(path, look, f"'{path.name}' {words} and was not handed over.")]
         self._over[path] = look
         return iter(marks)
 
@@ -115,23 +116,20 @@ class Outbox:
                     if stat.S_ISREG(found.st_mode) or stat.S_ISLNK(found.st_mode):
                         yield path, Look(found.st_size, found.st_mtime_ns, found.st_ino)
 
-    def _take_copy(self, path: Path) -> str | None:
-        """Copy the file, so that all its pieces are of one state. Returns its digest, None when it is gone."""
+    def _take_copy(self, path: Path) -> tuple[str, str]:
+        """Copy the file, so that all its pieces are of one state. Returns its digest, or why it cannot be read."""
         digest = hashlib.sha256()
-        try:
-            source = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-        except OSError:
-            return None
-        try:
-            left = MAX_FILE
-            with self._copy.open("wb") as copy:
-                while chunk := os.read(source, min(PIECE, left)):
-                    digest.update(chunk)
-                    copy.write(chunk)
-                    left -= len(chunk)
-        finally:
-            os.close(source)
-        return digest.hexdigest()
+        with self._copy.open("wb") as copy:
+            chunks = _read(path)
+            while True:
+                try:
+                    chunk = next(chunks, b"")
+                except OSError as error:  # of the file, not of the copy: trying again does not help
+                    return "", f"cannot be read ({error.strerror})"
+                if not chunk:
+                    return digest.hexdigest(), ""
+                digest.update(chunk)
+                copy.write(chunk)
 
     def _betrays(self) -> bool:
         longest = max(map(len, self._secrets), default=0)
@@ -155,6 +153,17 @@ class Outbox:
                 piece = FilePiece(whole, path.name, size, digest, offset, data, last=last)
                 yield Mark(piece, f"{REF}{whole}:{offset}")
         self._copy.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> Iterator[bytes]:
+    fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        left = MAX_FILE
+        while chunk := os.read(fd, min(PIECE, left)):
+            left -= len(chunk)
+            yield chunk
+    finally:
+        os.close(fd)
 
 
 def _refusal(path: Path, look: Look, words: str) -> Mark:

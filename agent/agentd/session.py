@@ -15,6 +15,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.agentd.deadlines import Deadlines
 from agent.agentd.disk import Patience
 from agent.agentd.group import Note, end_group, read_note, started_at, write_note
 from agent.agentd.inbox import Inbox
@@ -30,9 +31,6 @@ from agent.wire import Answer, Lines, Noticed, Report, Say, Start, TextSoFar, To
 
 LONGEST_LINE = 16 << 20
 UNREAD = 64 << 20  # bytes that a CLI may leave lying in its stdin before it counts as dead
-INTERRUPT_SECONDS, END_SECONDS, TERM_SECONDS, KILL_SECONDS = 2.0, 10.0, 3.0, 5.0
-DEAF_SECONDS = 10.0  # for an interrupt to work on a CLI that fell silent
-LAST_WORDS_SECONDS = 1.0  # for output that is still in the pipe when the CLI has ended
 LOOK_SECONDS = 1.0
 
 
@@ -65,6 +63,7 @@ class Desk:
     patience: Patience
     reaper: Reaper
     wish: Wish
+    deadlines: Deadlines
     note: Path
 
 
@@ -143,7 +142,7 @@ class Session:
             await _ended(cli)
             watch.cancel()
             cli.kill(signal.SIGKILL)  # what the CLI started and left behind, and what may hold its pipes open
-            await asyncio.wait([drain], timeout=LAST_WORDS_SECONDS)
+            await asyncio.wait([drain], timeout=self._desk.deadlines.last_words)
             drain.cancel()
 
     async def _greet(self, cli: Process) -> None:
@@ -205,28 +204,27 @@ class Session:
                 words = f"The agent has been silent for {_duration(self._silence)}: its turn is interrupted."
                 await self._carry([Noticed("warning", "silent", words), *self._driver.interrupt()])
                 await self._settle()
-            if not await within(DEAF_SECONDS, tally.rested.wait()):
+            if not await within(self._desk.deadlines.deaf, tally.rested.wait()):
                 self._verdict = "The agent's program hung and did not react to an interrupt; it is started again."
                 cli.kill(signal.SIGKILL)
                 return
 
     async def _wind_down(self, cli: Process, ending: Ending) -> None:
         """End the CLI as gently as it lets us. When agentd only leaves, the turn goes on later: no interrupt."""
-        tally = self._desk.journal.tally
+        tally, deadlines = self._desk.journal.tally, self._desk.deadlines
         if ending != LEAVE and tally.working:
             async with self._desk.record.desk:
                 await self._carry(self._driver.interrupt())
                 await self._settle()
-            await within(INTERRUPT_SECONDS, tally.rested.wait())
+            await within(deadlines.interrupt, tally.rested.wait())
         async with self._desk.record.desk:
             await self._carry(self._driver.end())
             await self._settle()
         cli.hang_up()
-        for seconds, number in ((END_SECONDS, signal.SIGTERM), (TERM_SECONDS, signal.SIGKILL)):
+        for seconds, number in ((deadlines.end, signal.SIGTERM), (deadlines.term, signal.SIGKILL)):
             if await within(seconds, _ended(cli)):
                 return
             cli.kill(number)
-        await within(KILL_SECONDS, _ended(cli))
 
     # --- steps ---
 
@@ -288,13 +286,13 @@ class Session:
     async def look(self) -> None:
         """Look at the outbox for ever."""
         while True:
-            await within(LOOK_SECONDS, self._files.wait())
-            if self._files.is_set():
+            if not self._outbox.restless:
+                await within(LOOK_SECONDS, self._files.wait())
                 self._files.clear()
-                self._outbox.ready(turn_over=False)
-                await asyncio.sleep(REST_SECONDS)
             async with self._desk.record.desk:
                 await self.hand_over(turn_over=False)
+            if self._outbox.restless:
+                await asyncio.sleep(REST_SECONDS)
 
     async def hand_over(self, *, turn_over: bool) -> None:
         """Bring the files that are ready into the journal. The caller holds the desk."""

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agent.agentd.deadlines import Deadlines
 from agent.agentd.disk import Patience, replace
 from agent.agentd.ears import Ears
 from agent.agentd.group import end_adopted, end_group, read_note
@@ -48,9 +49,7 @@ from agent.wire import (
 )  # fmt: skip
 
 DRIVERS = {"claude": ("agent.drivers.claude", "Claude"), "rehearsal": ("agent.drivers.rehearsal", "Rehearsal")}
-BACKOFF_SECONDS, LONGEST_BACKOFF_SECONDS = 0.2, 30.0
 MOST_DEATHS, DEATHS_SECONDS = 6, 600.0
-GRACE_SECONDS = 20.0  # for a reader to come back for the end of the story
 LEFT = 143
 
 
@@ -73,8 +72,9 @@ class Folder:
 class Life:
     """From start to exit."""
 
-    def __init__(self, folder: Folder, *, stdin: int, stdout: int) -> None:
+    def __init__(self, folder: Folder, *, stdin: int, stdout: int, deadlines: Deadlines) -> None:
         self._folder = folder
+        self._deadlines = deadlines
         self._secrets = secrets_of(os.environ)
         self._wish = Wish()
         self._patience = Patience()
@@ -222,6 +222,7 @@ class Life:
             patience=self._patience,
             reaper=self._reaper,
             wish=self._wish,
+            deadlines=self._deadlines,
             note=self._folder.path / "cli",
         )
         outbox = Outbox(
@@ -254,7 +255,7 @@ class Life:
                     words = f"The agent's program died {len(deaths)} times within ten minutes. {death.words}"
                     self._wish.make(Ending("failed", words))
                 else:
-                    pause = min(BACKOFF_SECONDS * 2 ** (len(deaths) - 1), LONGEST_BACKOFF_SECONDS)
+                    pause = min(self._deadlines.backoff * 2 ** (len(deaths) - 1), self._deadlines.longest_backoff)
                     await either(asyncio.sleep(pause), self._wish.wait())
             looking.cancel()
         return ending
@@ -278,7 +279,7 @@ class Life:
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, leave.set)
         while self._printer.confirmed < self._journal.n and not leave.is_set():
-            if time.monotonic() - self._printer.moved > GRACE_SECONDS:
+            if time.monotonic() - self._printer.moved > self._deadlines.grace:
                 return
             await asyncio.sleep(0.05)
 

@@ -81,7 +81,9 @@ class Memory:
 
     def keep_turn(self) -> None:
         """Keep how far the turn has come."""
-        self._write({"turn": asdict(self.turn)})
+        turn = self.turn
+        self._write({"turn": asdict(turn)})
+        self.turn = turn  # whoever holds it goes on with it
 
     def note(self, name: str) -> bool:
         """Keep a note. False: it was there."""

@@ -1,9 +1,10 @@
 """A rehearsal's script: data, read and checked. Knows no processes.
 
-    {"about": "…", "turns": [[step, …], …], "then": [step, …]}
+    {"about": "…", "turns": [[step, …], …], "then": [step, …], "alone": false}
 
-`turns` are for the task and the inputs after it, one each; `then` is for every further input. A step is an object whose
-first key is its verb: say, think, tool, ask, file, cost, wait, flood, crash, hang, stderr, fail, end.
+`turns` are for the task and the inputs after it, one each; `then` is for every further input. What is said while a turn
+runs is taken into it at the next step, unless the script is `alone`: then it gets a turn of its own. A step is an
+object whose first key is its verb: say, think, tool, ask, file, cost, wait, flood, crash, hang, stderr, fail, end.
 Texts may hold {task}, {said}, {answer}.
 """
 
@@ -42,6 +43,7 @@ class Script:
 
     turns: tuple[tuple[Step, ...], ...]
     then: tuple[Step, ...]
+    alone: bool = False
 
     def steps(self, turn: int) -> tuple[Step, ...]:
         """The steps of this turn; turns are counted from 0."""
@@ -66,7 +68,7 @@ def load(path: Path) -> Script:
         for number, step in enumerate(steps):
             if wrong := _objection(step):
                 raise ValueError(f"{path.name}: {place}[{number}]: {wrong}")
-    return Script(tuple(map(tuple, turns)), tuple(raw.get("then", [])))
+    return Script(tuple(map(tuple, turns)), tuple(raw.get("then", [])), raw.get("alone") is True)
 
 
 def _objection(step: Any) -> str:

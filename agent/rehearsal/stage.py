@@ -124,7 +124,7 @@ class Stage:
         """Take what was said meanwhile into the running turn."""
         self._listen(0)
         turn = self._memory.turn
-        for input_id in self._memory.fresh():
+        for input_id in () if self._script.alone else self._memory.fresh():
             turn.inputs.append(input_id)
             self._memory.keep_turn()
             self._memory.act(input_id)

@@ -18,10 +18,10 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from agent.wire import (
     Beat,
@@ -51,7 +51,7 @@ T = TypeVar("T")
 class Pod:
     """agentd's folder and, most of the time, a process on it; what was read is kept over restarts."""
 
-    def __init__(self, state: Path, *, env: Mapping[str, str] | None = None) -> None:
+    def __init__(self, state: Path, *, env: Mapping[str, str] | None = None, pace: float = 1.0) -> None:
         self.state = state
         self.frames: list[Frame] = []
         self.live: list[Live] = []
@@ -64,6 +64,7 @@ class Pod:
         self.reading.set()
         self._env = {"REHEARSAL_PACE": "0", **(env or {})}
         self._errors = state.with_name(f"{state.name}.stderr")
+        self._pace = pace  # of agentd's deadlines
         self._reader: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
         self._ids = itertools.count(1)
@@ -85,7 +86,7 @@ class Pod:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("CLAUDE", "ANTHROPIC", "IS_SANDBOX"))}
         with self._errors.open("ab") as errors:
             self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "agent.agentd", "--state", str(self.state)),
+                *(sys.executable, "-m", "agent.agentd", "--state", str(self.state), "--pace", str(self._pace)),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,
@@ -112,6 +113,7 @@ class Pod:
         return await self._bury(process)
 
     async def _bury(self, process: asyncio.subprocess.Process) -> int:
+        self.reading.set()
         async with asyncio.timeout(SECONDS):
             code = await process.wait()
             if self._reader is not None:
@@ -148,10 +150,17 @@ class Pod:
         return command_id
 
     async def start(
-        self, task: str = "hello", *, driver: str = "rehearsal", script: str = "echo", **more: object
+        self,
+        task: str = "hello",
+        *,
+        driver: str = "rehearsal",
+        script: str = "echo",
+        command_id: str = "",
+        **more: object,
     ) -> str:
         """The command that begins the run."""
-        return await self.order(Start(driver=driver, session=SESSION, task=task, script=script, **more))  # type: ignore[arg-type]  # whatever Start has
+        start = Start(driver=driver, session=SESSION, task=task, script=script, **more)  # type: ignore[arg-type]  # whatever Start has
+        return await self.order(start, command_id=command_id)
 
     async def say(self, text: str, *, command_id: str = "") -> str:
         return await self.order(Say(text), command_id=command_id)
@@ -160,9 +169,9 @@ class Pod:
         """Ask for everything after what is known, or after this number."""
         await self.send(b"\n" + line_of(Resume(self.epoch, self.n if after is None else after)))
 
-    async def stop(self, words: str = "") -> int:
+    async def stop(self, words: str = "", *, command_id: str = "") -> int:
         """End the run and wait for agentd's exit."""
-        await self.order(Stop(words))
+        await self.order(Stop(words), command_id=command_id)
         return await self.over()
 
     async def over(self) -> int:
@@ -255,3 +264,13 @@ class Pod:
         else:
             assert got.n == self.n + 1, f"a gap: {self.n} and then {got.n}"
             self.frames.append(got)
+
+
+def write_script(
+    folder: Path, *turn: dict[str, Any], then: Sequence[dict[str, Any]] = ({"say": "echo: {said}"},)
+) -> str:
+    """A rehearsal's script of a test's own: the first turn's steps, and those of every further one."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / "script.json"
+    path.write_text(json.dumps({"turns": [list(turn)] if turn else [], "then": list(then)}))
+    return str(path)
