@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ import pytest
 
 from adapters.local import LocalRuntime, process, runtime
 from adapters.local.folder import Folder
-from agent.wire import Command, Finished, Frame, Resume, Stop
+from agent.wire import Command, Finished, Frame, Heard, Resume, Say, Start, Stop, TurnEnded, Wrote
 from orchestrator.errors import Broken, Busy, Gone, Trouble
 from orchestrator.nouns import Agent, RunId
 
@@ -262,6 +263,40 @@ async def test_the_end_is_told_to_a_bot_that_was_not_there(tmp_path: Path, folde
         async with local.attach(RUN) as session:
             await session.send(Resume(epoch="", after=0))
         await local.stop(RUN)
+
+
+async def test_a_rehearsal_goes_on_through_a_kill_of_agentd(local: LocalRuntime, folder: Folder) -> None:
+    frames: list[Frame] = []
+
+    async def until_turns(count: int, command: Command) -> None:
+        async with asyncio.timeout(DEADLINE):
+            while sum(isinstance(frame.report, TurnEnded) for frame in frames) < count:
+                try:
+                    async with local.attach(RUN) as session:
+                        await session.send(Resume(frames[-1].epoch if frames else "", len(frames)))
+                        await session.send(command)
+                        async for batch in session.frames():
+                            for item in batch:
+                                if isinstance(item, Frame) and item.n == len(frames) + 1:
+                                    frames.append(item)
+                            if sum(isinstance(frame.report, TurnEnded) for frame in frames) >= count:
+                                break
+                except (Busy, Broken):
+                    await asyncio.sleep(0.02)
+
+    agentd = await started(local, folder)
+    start = Start(driver="rehearsal", session=str(uuid.uuid4()), task="hello", script="echo")
+    await until_turns(1, Command("c-1", start))
+    async with local.attach(RUN) as session:
+        await session.send(Command("c-2", Say("again")))
+        await eventually(lambda: b'"c-2"' in (folder.state / "inbox").read_bytes())
+        agentd.kill()
+    await until_turns(2, Command("c-2", Say("again")))
+    assert len({frame.epoch for frame in frames}) == 1
+    assert [frame.report.text for frame in frames if isinstance(frame.report, Wrote)] == ["echo: hello", "echo: again"]
+    assert [frame.report.id for frame in frames if isinstance(frame.report, Heard)] == ["c-1", "c-2"]
+    await local.stop(RUN)
+    assert not [p for p in psutil.process_iter() if _mark(p) == str(folder.path)]
 
 
 async def test_a_second_agentd_on_one_state_gives_way(local: LocalRuntime, folder: Folder) -> None:
