@@ -23,7 +23,7 @@ OUR_PREFIXES = ("TELEGRAM_", "DISCORD_", "ALERTMANAGER_", "KUBE_")
 
 PASSED_ON = (
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
-    "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS",
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "CLAUDE_CODE_MAX_RETRIES",
 )  # fmt: skip
 """What a local agent needs from the bot's environment to reach the network as the bot does."""
 
