@@ -130,9 +130,7 @@ class Drive:
     async def _connect(self, run: LiveRun) -> float:
         """One connection, from attach to its end. Returns the seconds to wait before the next, 0: choose."""
         try:
-            if run.state.n and run.id not in await self._runtime.pods():
-                raise Gone("nothing of it is left")
-            await self._runtime.start(run.id, run.state.agent)
+            await self._runtime.start(run.id, run.state.agent, again=run.state.n > 0)
             async with self._runtime.attach(run.id) as session:
                 run.now(words="")
                 await until_first(self._tell(run, session), self._hear(run, session))

@@ -99,10 +99,11 @@ class Runtime(Protocol):
 
     isolation: str  # what stands between the agent and the machine, in words shown on the run's page
 
-    async def start(self, run: RunId, agent: Agent) -> None:
+    async def start(self, run: RunId, agent: Agent, *, again: bool = False) -> None:
         """The run's process exists when this returns, or will soon. Starting twice is starting once.
 
-        A process that died without having finished is started again on its old state.
+        A process that died without having finished is started again on its old state. With `again`, that state must
+        be there: raises `Gone` when nothing of the run is left, instead of beginning it anew.
         """
         ...
 

@@ -83,9 +83,11 @@ class LocalRuntime:
             session.close()
         await self._tasks.__aexit__(kind, error, trace)
 
-    async def start(self, run: RunId, agent: Agent) -> None:
+    async def start(self, run: RunId, agent: Agent, *, again: bool = False) -> None:
         """See `orchestrator.ports.Runtime`. Nothing of the profile concerns a plain process."""
         folder = self._plot.folder(run)
+        if again and not folder.state.exists():
+            raise Gone(f"Nothing of {run} is left in {folder.path}.")
         with _as_trouble(run):
             async with self._alone(run):
                 if folder.finished() is not None:

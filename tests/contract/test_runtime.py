@@ -233,6 +233,16 @@ async def test_in_the_beginning_there_is_nothing(house: House) -> None:
     assert await house.runtime.pods() == {}
 
 
+async def test_started_again_it_does_not_begin_anew(house: House) -> None:
+    with pytest.raises(Gone):
+        await house.runtime.start(RUN, AGENT, again=True)
+    assert await house.runtime.pods() == {}
+    await house.runtime.start(RUN, AGENT)
+    await house.runtime.start(RUN, AGENT, again=True)
+    async with attached(house.runtime) as session:
+        assert await Listener().hear(session, lambda it: it.epoch)
+
+
 async def test_started_twice_is_one_pod(house: House) -> None:
     await asyncio.gather(house.runtime.start(RUN, AGENT), house.runtime.start(RUN, AGENT))
     listener = Listener()

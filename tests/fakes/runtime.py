@@ -305,10 +305,12 @@ class FakeRuntime:
         self._clock = clock
         self._failing: dict[str, deque[Trouble]] = {}
 
-    async def start(self, run: RunId, agent: Agent) -> None:
+    async def start(self, run: RunId, agent: Agent, *, again: bool = False) -> None:
         self.started.append(run)
         self._maybe_fail("start")
         pod = self._pods.get(run)
+        if pod is None and again:
+            raise Gone(f"Nothing of {run} is left.")
         if pod is None:
             pod = self._pods[run] = FakePod(run, agent, behave=self.behave, clock=self._clock)
             pod.busy = self.busy
