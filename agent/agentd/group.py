@@ -82,16 +82,24 @@ def group_runs(pgid: int) -> bool:
     return any(fields[_GROUP] == str(pgid) and fields[_STATE] not in "ZX" for fields in map(_stat, _pids()) if fields)
 
 
-def end_adopted() -> None:
-    """Kill every child that agentd still has: what left its group and fell to agentd when its parent ended."""
-    if not PROC:
-        return
+async def end_adopted() -> None:
+    """Kill every child that agentd still has: what left its group and fell to agentd when its parent ended.
+
+    The children of a killed one fall to agentd in turn, hence the rounds.
+    """
+    with suppress(TimeoutError):
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            while children := _children():
+                for pid in children:
+                    with suppress(ProcessLookupError, PermissionError):
+                        os.kill(pid, signal.SIGKILL)
+                await asyncio.sleep(0.01)
+
+
+def _children() -> list[int]:
     me = str(os.getpid())
-    for pid in _pids():
-        fields = _stat(pid)
-        if fields and fields[_PARENT] == me and fields[_STATE] not in "ZX":
-            with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGKILL)
+    found = {pid: _stat(pid) for pid in (_pids() if PROC else ())}
+    return [pid for pid, fields in found.items() if fields and fields[_PARENT] == me and fields[_STATE] not in "ZX"]
 
 
 def _boot() -> str:

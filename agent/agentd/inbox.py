@@ -7,6 +7,7 @@ id alone: they were applied before they were accepted.
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -72,7 +73,11 @@ class Inbox:
         self._file.close()
 
     def _recall(self, line: bytes) -> None:
-        note = json.loads(line)
+        try:
+            note = json.loads(line)
+        except ValueError:
+            sys.stderr.write("agentd: a line of the inbox is damaged; its command is forgotten\n")
+            return
         if "done" in note:
             self._undone.pop(note["done"], None)
         elif "heard" in note:

@@ -191,7 +191,7 @@ class Session:
     async def _watch(self, cli: Process) -> None:
         """End a CLI that hangs: silent in the middle of a turn, or deaf."""
         while True:
-            await asyncio.sleep(min(1.0, self._silence / 4))
+            await asyncio.sleep(max(0.05, min(1.0, self._silence / 4)))
             if cli.unread > UNREAD:
                 self._verdict = "The agent's program did not read what it was told; it is started again."
                 cli.kill(signal.SIGKILL)
@@ -210,17 +210,24 @@ class Session:
                 return
 
     async def _wind_down(self, cli: Process, ending: Ending) -> None:
-        """End the CLI as gently as it lets us. When agentd only leaves, the turn goes on later: no interrupt."""
+        """End the CLI as gently as it lets us.
+
+        When agentd only leaves, a running turn is to go on later: it is cut off, because a CLI that is asked to close
+        in order would end it first.
+        """
         tally, deadlines = self._desk.journal.tally, self._desk.deadlines
-        if ending != LEAVE and tally.working:
+        if ending == LEAVE and tally.working:
+            cli.kill(signal.SIGTERM)
+        elif tally.working:
             async with self._desk.record.desk:
                 await self._carry(self._driver.interrupt())
                 await self._settle()
             await within(deadlines.interrupt, tally.rested.wait())
-        async with self._desk.record.desk:
-            await self._carry(self._driver.end())
-            await self._settle()
-        cli.hang_up()
+        if not (ending == LEAVE and tally.working):
+            async with self._desk.record.desk:
+                await self._carry(self._driver.end())
+                await self._settle()
+            cli.hang_up()
         for seconds, number in ((deadlines.end, signal.SIGTERM), (deadlines.term, signal.SIGKILL)):
             if await within(seconds, _ended(cli)):
                 return

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import importlib
+import math
 import os
 import signal
+import sys
 import time
+import traceback
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
@@ -113,7 +116,7 @@ class Life:
             await self._catch_up()
             background.append(tasks.create_task(self._obey_all()))
             ending = await self._until_over()
-            end_adopted()
+            await end_adopted()
             if ending == LEAVE:
                 return LEFT
             await self._finish(ending)
@@ -148,7 +151,10 @@ class Life:
         await self._patience(lambda: self._inbox.accept(command.id, known, error=error))
         await self._record.write(Heard(command.id, error))
         if known is not None and not error:
-            await self._act(known)
+            try:
+                await self._act(known)
+            except Exception:  # noqa: BLE001 - as above
+                self._wish.make(_bug("agentd"))
 
     async def _objection(self, command: Command | Unknown) -> str:
         """Why this is refused. A piece of a file is applied here, so that an accepted one is on disk."""
@@ -204,7 +210,10 @@ class Life:
             driver = _driver(start, self._folder.workplace)
         except ValueError as error:
             return Ending("failed", str(error))
-        return await self._keep_running(self._open(start, driver))
+        try:
+            return await self._keep_running(self._open(start, driver))
+        except Exception:  # noqa: BLE001 - a bug ends the run, visibly; raised, it would begin again for ever
+            return _bug(start.driver)
 
     async def _started_wait(self) -> None:
         await self._started.wait()
@@ -231,7 +240,9 @@ class Life:
             secrets=self._secrets,
             refs=self._journal.refs(),
         )
-        session = Session(desk, driver, self._folder.workplace, outbox=outbox, silence=start.silence_seconds)
+        session = Session(
+            desk, driver, self._folder.workplace, outbox=outbox, silence=start.silence_seconds or math.inf
+        )
         self._session = session
         return session
 
@@ -282,6 +293,12 @@ class Life:
             if time.monotonic() - self._printer.moved > self._deadlines.grace:
                 return
             await asyncio.sleep(0.05)
+
+
+def _bug(where: str) -> Ending:
+    traceback.print_exc(file=sys.stderr)
+    error = sys.exc_info()[1]
+    return Ending("failed", f"A bug in agentd or its driver of {where}: {error!r}. The pod's log has the details.")
 
 
 def _driver(start: Start, workplace: Workplace) -> Driver:

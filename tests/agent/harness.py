@@ -51,7 +51,9 @@ T = TypeVar("T")
 class Pod:
     """agentd's folder and, most of the time, a process on it; what was read is kept over restarts."""
 
-    def __init__(self, state: Path, *, env: Mapping[str, str] | None = None, pace: float = 1.0) -> None:
+    def __init__(
+        self, state: Path, *, env: Mapping[str, str] | None = None, pace: float = 1.0, module: str = "agent.agentd"
+    ) -> None:
         self.state = state
         self.frames: list[Frame] = []
         self.live: list[Live] = []
@@ -64,6 +66,7 @@ class Pod:
         self.reading.set()
         self._env = {"REHEARSAL_PACE": "0", **(env or {})}
         self._errors = state.with_name(f"{state.name}.stderr")
+        self._module = module
         self._pace = pace  # of agentd's deadlines
         self._reader: asyncio.Task[None] | None = None
         self._news = asyncio.Event()
@@ -86,7 +89,7 @@ class Pod:
         clean = {k: v for k, v in os.environ.items() if not k.startswith(("CLAUDE", "ANTHROPIC", "IS_SANDBOX"))}
         with self._errors.open("ab") as errors:
             self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "agent.agentd", "--state", str(self.state), "--pace", str(self._pace)),
+                *(sys.executable, "-m", self._module, "--state", str(self.state), "--pace", str(self._pace)),
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=errors,
