@@ -12,6 +12,7 @@ import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -86,7 +87,7 @@ def pod(tmp_path: Path, api: StubApi) -> Iterator[Open]:
         one.check()
 
 
-async def begin(pod: Pod, task: str, **more: object) -> str:
+async def begin(pod: Pod, task: str, **more: Any) -> str:
     return await pod.start(task, driver="claude", script="", model=MODEL, **more)
 
 
