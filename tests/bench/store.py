@@ -8,13 +8,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from statistics import quantiles
 from tempfile import TemporaryDirectory
-from typing import Any
 
 from adapters.sqlite import open_store
 from agent.wire import ToolCalled, ToolReturned, Wrote
 from orchestrator.events import Entry, Event
 from orchestrator.nouns import RunId
 from orchestrator.ports import Change, Store
+from tests.bench.rows import Row, row, table
 
 WRITERS = 100
 BATCH = 10
@@ -26,7 +26,7 @@ EVENTS: tuple[Event, ...] = (
 )
 
 
-async def measure() -> list[dict[str, Any]]:
+async def measure() -> list[Row]:
     """Durable events per second of many writers at once, how long each waits, and how long one alone does."""
     with TemporaryDirectory() as folder:
         async with open_store(Path(folder) / "store.db") as db:
@@ -37,10 +37,10 @@ async def measure() -> list[dict[str, Any]]:
                 read += len(page)
             reading = read / (time.perf_counter() - began)
     return [
-        _row("store: durable events, 100 writers", rate, "events/s", better="higher", aim=10_000.0),
-        _row("store: a write among 100 writers, p99", _p99(waits) * 1000, "ms", better="lower", aim=250.0),
-        _row("store: a write alone, p99", _p99(alone) * 1000, "ms", better="lower", aim=50.0),
-        _row("store: events read back", reading, "events/s", better="higher", aim=20_000.0),
+        row("store: durable events, 100 writers", rate, "events/s", better="higher", aim=10_000.0),
+        row("store: a write among 100 writers, p99", _p99(waits) * 1000, "ms", better="lower", aim=250.0),
+        row("store: a write alone, p99", _p99(alone) * 1000, "ms", better="lower", aim=50.0),
+        row("store: events read back", reading, "events/s", better="higher", aim=20_000.0),
     ]
 
 
@@ -85,10 +85,5 @@ def _p99(waits: list[float]) -> float:
     return quantiles(waits, n=100)[-1]
 
 
-def _row(name: str, value: float, unit: str, *, better: str, aim: float) -> dict[str, Any]:
-    return {"name": name, "value": round(value, 2), "unit": unit, "better": better, "aim": aim}
-
-
 if __name__ == "__main__":
-    for row in asyncio.run(measure()):
-        print(f"{row['name']:45} {row['value']:>12,.2f} {row['unit']:9} aim {row['aim']:,.0f}")
+    print(table(asyncio.run(measure())))
