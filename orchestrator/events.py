@@ -36,7 +36,12 @@ class Opened:
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """The run's turn has come (it was queued for a free slot): its pod may be started."""
+    """The run's turn has come (it was queued for a free slot): its pod may be started.
+
+    `isolation` is what stands between the agent and the machine, in the runtime's words.
+    """
+
+    isolation: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -129,6 +129,8 @@ def _close_page(pen: _Pen, state: State, words: str, *, text: str) -> list[Lette
     """The last look of the present page, when there is one that is open."""
     if not state.page_open:
         return []
+    if state.page == 1 and state.isolation:
+        words = f"{words} · {state.isolation}"
     last = Message(text=text, status=words, log=tuple(state.done))
     return [pen.edit(page_key(state.run, state.page), last)]
 
@@ -158,7 +160,8 @@ def _run_end(pen: _Pen, state: State, entry: ev.Entry, end: ev.Ended) -> list[Le
     run = state.run
     letters = [_settled(pen, state, ask, "the run ended") for ask in state.asks]
     letters += _close_page(pen, state, f"ended · {end.reason}", text=state.written)
-    facts = [f"ended · {end.reason}", end.words, f"{end.turns} turn{'' if end.turns == 1 else 's'}"]
+    why = end.words if end.words.startswith(end.reason) else " · ".join(filter(None, (end.reason, end.words)))
+    facts = ["ended", why, f"{end.turns} turn{'' if end.turns == 1 else 's'}"]
     facts += [dollars(end.cost_usd), span(end.seconds)]
     again = Button("Launch again", f"again:{run}")
     status = " · ".join(fact for fact in facts if fact)

@@ -54,6 +54,7 @@ class Roster:
         self._changed = changed
         self._over = over
         self._at: dict[Conversation, RunId] = {}
+        self._clearing: set[RunId] = set()
         self._admitting = asyncio.Lock()
         self._moved = asyncio.Event()
 
@@ -94,8 +95,9 @@ class Roster:
         async with self._admitting:
             waiting = sorted((run for run in self.live.values() if _queued(run.state)), key=lambda run: run.state.began)
             taken = sum(1 for run in self.live.values() if run.state.admitted and not run.state.ended)
+            admitted = ev.Admitted(self._runtime.isolation)
             for run in waiting[: max(0, self._max_runs - taken)]:
-                await run.write(lambda state: Draft([("admitted", ev.Admitted())]) if _queued(state) else None)
+                await run.write(lambda state: Draft([("admitted", admitted)]) if _queued(state) else None)
             for place, run in enumerate(waiting[max(0, self._max_runs - taken) :]):
                 run.now(words=f"{place + taken} before it; {self._max_runs} may run at once")
 
@@ -105,7 +107,7 @@ class Roster:
             await self._limit(run)
         await self.admit()
         for pod in await self._runtime.pods():
-            if pod not in self.live:
+            if pod not in self.live and pod not in self._clearing:
                 log.warning("a pod without a live run is stopped", run=pod)
                 await self._runtime.stop(pod)
 
@@ -115,7 +117,6 @@ class Roster:
             store=self._store,
             office=self._office,
             clock=self._clock,
-            isolation=self._runtime.isolation,
             changed=lambda: self._note(run),
         )
         self.live[run.id] = run
@@ -142,19 +143,27 @@ class Roster:
             await self._drive.carry(run)
             ended = run.state.ended
             log.info("run ended", reason=ended.reason if ended else "?", cost_usd=run.state.cost_usd)
+            self._clearing.add(run.id)
             self.live.pop(run.id, None)
             if run.state.where and self._at.get(run.state.where) == run.id:
                 del self._at[run.state.where]
             self._over()
-            for pause in PAUSES:
-                try:
-                    await self._runtime.stop(run.id)
-                    await self.admit()
-                except Trouble as error:  # what is left over after the last try, `mend` clears up
-                    log.warning("not cleared up", why=str(error), again_in=pause)
-                    await asyncio.sleep(pause)
-                else:
-                    return
+            try:
+                await self._clear(run.id)
+            finally:
+                self._clearing.discard(run.id)
+
+    async def _clear(self, run: RunId) -> None:
+        """Stop the pod of a run that ended and give its slot away; what is left after the last try, `mend` clears."""
+        for pause in PAUSES:
+            try:
+                await self._runtime.stop(run)
+                await self.admit()
+            except Trouble as error:
+                log.warning("not cleared up", why=str(error), again_in=pause)
+                await asyncio.sleep(pause)
+            else:
+                return
 
     async def _limit(self, run: LiveRun) -> None:
         """Hold a run to its limits."""

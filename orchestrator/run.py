@@ -69,6 +69,7 @@ class State:
     touched: float = 0.0
     where: Conversation | None = None
     admitted: bool = False
+    isolation: str = ""
     epoch: str = ""
     past: tuple[str, ...] = ()
     n: int = 0
@@ -172,7 +173,7 @@ def _fold_deed(state: State, event: ev.Deed, at: float) -> None:
         case ev.Opened():
             state.where, state.page, state.page_open = event.where, 1, True
         case ev.Admitted():
-            state.admitted = True
+            state.admitted, state.isolation = True, event.isolation
         case ev.Said():
             files = tuple(upload_name(file) for file in event.files)
             state.files[event.id] = event.files

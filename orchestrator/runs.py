@@ -45,7 +45,6 @@ class LiveRun:
         store: Store,
         office: PostOffice,
         clock: Clock,
-        isolation: str,
         changed: Callable[[], None],
     ) -> None:
         self.state = state
@@ -54,7 +53,6 @@ class LiveRun:
         self._store = store
         self._office = office
         self._clock = clock
-        self._isolation = isolation
         self._changed = changed
         self._lock = asyncio.Lock()
         self._stale = False
@@ -112,7 +110,7 @@ class LiveRun:
 
     def look(self, slowed: float) -> Message:
         """The page as it should look now."""
-        return view.page(self.state, replace(self.moment, slowed=slowed), isolation=self._isolation)
+        return view.page(self.state, replace(self.moment, slowed=slowed))
 
 
 async def load(store: Store, run: RunId) -> State:

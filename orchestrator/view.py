@@ -29,7 +29,7 @@ class Moment:
     slowed: float = 0.0
 
 
-def page(state: State, moment: Moment, *, isolation: str = "") -> Message:
+def page(state: State, moment: Moment) -> Message:
     """The run's page as it should look now."""
     text = state.written
     if moment.text and not moment.thinking:
@@ -39,28 +39,30 @@ def page(state: State, moment: Moment, *, isolation: str = "") -> Message:
     running = tuple(f"… {tool.text}" for tool in state.tools.values())
     return Message(
         text=text,
-        status=_status(state, moment, isolation),
+        status=_status(state, moment),
         log=(tuple(state.done) + running)[-PAGE_LOG:],
         since=state.turn_began or state.began,
         buttons=_page_buttons(state),
     )
 
 
-def _status(state: State, moment: Moment, isolation: str) -> str:
+def _status(state: State, moment: Moment) -> str:
     words = [state.phase.value]
     match state.phase:
         case Phase.WORKING:
             words.append(_doing(state, moment))
         case Phase.STARTING:
-            words += [moment.words, isolation]
+            words.append(moment.words)
         case Phase.IDLE if not state.turns:
-            words += ["write here what it should do", isolation]
+            words.append("write here what it should do")
         case _:
             words.append(moment.words)
     if (state.notice and state.notice.level != "info") or (state.notice and state.phase is Phase.STARTING):
         words.append(state.notice.text)
     if state.cost_usd:
         words.append(dollars(state.cost_usd))
+    if state.page <= 1:
+        words.append(state.isolation)
     if moment.slowed:
         words.append("updates come slowly: the platform asked for patience")
     return " · ".join(word for word in words if word)
@@ -111,10 +113,10 @@ def past_row(launched: ev.Entry, ended: ev.Entry) -> Row:
         title=first.title,
         agent=first.agent.name,
         phase=Phase.ENDED,
-        since=launched.at,
+        since=0.0,  # it is no clock any more
         cost_usd=last.cost_usd,
         where=None,
-        words=last.words,
+        words=" · ".join(filter(None, (last.words or last.reason, f"after {span(last.seconds)}"))),
         buttons=(Button("Launch again", f"again:{launched.run}"),),
     )
 

@@ -59,7 +59,7 @@ async def test_a_page_shows_the_newest_state_and_ends_with_the_turns_facts() -> 
         pod.report(wire.TurnEnded("done", text="It is fixed.", cost_usd=0.25, seconds=12))
         await world.until(lambda: world.texts(where) == ["It is fixed."])
         page = world.looks(where)[0]
-        assert page.status == "done · 12 s · 1 tool · $0.25"
+        assert page.status == "done · 12 s · 1 tool · $0.25 · no isolation: a fake in a test"
         assert page.log == ("✗ Bash: pytest -q",)
         assert page.text == "I am looking."
         assert not page.buttons
