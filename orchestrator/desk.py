@@ -6,7 +6,7 @@ done about it. The desk answers through letters. It knows no platform and never 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from agent.wire import Asked
 from orchestrator import commands
@@ -111,7 +111,7 @@ class Desk:
 
     async def _offer(self, inbound: Inbound) -> None:
         """Words that are for nobody: perhaps a task."""
-        agents = await self._store.agents()
+        agents = self._ready(await self._store.agents())
         buttons = tuple(Button(agent.name, f"do:{agent.name}:{short(inbound.key, 16)}") for agent in agents[:8])
         if not inbound.text.strip() or inbound.files:
             text = "Send a file together with words, in a run's thread. Here `/launch` starts a run."
@@ -185,7 +185,7 @@ class Desk:
                 raise Refused(commands.unknown(typed.word))
 
     async def _help(self, inbound: Inbound) -> None:
-        agents = await self._store.agents()
+        agents = self._ready(await self._store.agents())
         buttons = tuple(Button(f"Launch {agent.name}", f"launch:{agent.name}") for agent in agents[:8])
         await self._answer(inbound, Message(text=commands.help_text(), buttons=buttons))
 
@@ -193,13 +193,21 @@ class Desk:
         agents = await self._store.agents()
         wish = commands.wish(rest, [agent.name for agent in agents])
         if not wish.agent and not wish.task:
-            buttons = tuple(Button(agent.name, f"launch:{agent.name}") for agent in agents[:20])
-            about = "\n".join(f"- **{agent.name}**: {agent.about}" for agent in agents)
+            buttons = tuple(Button(agent.name, f"launch:{agent.name}") for agent in self._ready(agents)[:20])
+            about = "\n".join(f"- **{agent.name}**: {agent.about}{self._not_ready(agent)}" for agent in agents)
             await self._answer(inbound, Message(text=f"Which agent?\n\n{about}", buttons=buttons))
             return
-        ready = [agent.name for agent in agents if agent.driver not in self._unavailable]
+        ready = [agent.name for agent in self._ready(agents)]
         real = [name for name in ready if name != "rehearsal"]
         await self._launch(inbound, wish.agent or next(iter(real or ready), "rehearsal"), wish.task)
+
+    def _ready(self, agents: Sequence[Agent]) -> list[Agent]:
+        """Those that can start here: only they are offered by a tap."""
+        return [agent for agent in agents if agent.driver not in self._unavailable]
+
+    def _not_ready(self, agent: Agent) -> str:
+        why = self._unavailable.get(agent.driver, "")
+        return f" *It cannot start yet: {why}*" if why else ""
 
     async def _launch(self, inbound: Inbound, name: str, task: str) -> None:
         agent = next((agent for agent in await self._store.agents() if agent.name == name), None)

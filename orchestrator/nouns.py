@@ -100,7 +100,7 @@ class Phase(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """A run as a line of the dashboard. `since`: Unix seconds when the run began."""
+    """A run as a line of the dashboard. `since`: Unix seconds when the run began; 0 when it is over."""
 
     run: RunId
     title: str

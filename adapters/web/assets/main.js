@@ -31,14 +31,7 @@ const log = new Log(
   { list: at("log"), scroll: at("scroll"), below: at("below"), earlier: at("earlier"), empty: at("empty"), said: at("said") },
   { get: (id) => outbox.get(id), again: (id, conversation) => outbox.again(id, conversation) },
 );
-const composer = new Composer({
-  send: (text, files) => {
-    acted = place === "lobby" ? Date.now() : 0;
-    log.toEnd();
-    outbox.add(place, text, files);
-    log.toEnd();
-  },
-});
+const composer = new Composer({ send: say });
 const side = new Side({
   rang: (entry) => bell.ring(entry),
   opened: (id) => {
@@ -143,12 +136,19 @@ function emptyWords() {
   empty.hidden = true;
   if (place !== "lobby") return;
   const start = Object.assign(document.createElement("div"), { className: "start" });
-  for (const [label, command] of [["Launch an agent", "/launch "], ["What can I do here?", "/help"]]) {
+  for (const [label, command] of [["Launch an agent", "/launch"], ["What can I do here?", "/help"]]) {
     const button = Object.assign(document.createElement("button"), { type: "button", className: "tap", textContent: label });
-    button.addEventListener("click", () => composer.put(command));
+    button.addEventListener("click", () => say(command, []));
     start.append(button);
   }
   empty.append(start);
+}
+
+function say(text, files) {
+  acted = place === "lobby" ? Date.now() : 0;
+  log.toEnd();
+  outbox.add(place, text, files);
+  log.toEnd();
 }
 
 async function press(button) {
