@@ -87,8 +87,19 @@ async def _writing(db: aiosqlite.Connection, path: Path) -> AsyncIterator[Writer
         await task
 
 
-def _connected(path: Path) -> aiosqlite.Connection:
-    return aiosqlite.connect(path, timeout=LOCK_SECONDS, isolation_level=None)
+@asynccontextmanager
+async def _connected(path: Path) -> AsyncIterator[aiosqlite.Connection]:
+    connection = aiosqlite.connect(path, timeout=LOCK_SECONDS, isolation_level=None)
+    try:
+        await connection
+    except BaseException:
+        # The last thing that its thread does is to tell the loop, which must still be there to be told.
+        await asyncio.to_thread(connection._thread.join)  # noqa: SLF001 - there is no other way to wait for it
+        raise
+    try:
+        yield connection
+    finally:
+        await connection.close()
 
 
 async def _prepare(db: aiosqlite.Connection, path: Path) -> None:
