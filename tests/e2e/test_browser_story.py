@@ -21,7 +21,7 @@ pytestmark = BROWSER
 TOUCH: dict[str, Any] = {"viewport": PHONE, "has_touch": True, "is_mobile": True}
 LOOKS = "[...document.querySelectorAll('#log > li')].map(n => [n.id, n.querySelector('.body').innerText.trim()])"
 WORDS = " ".join(f"word{i:02d}" for i in range(40))
-SLOW = [
+SLOW: list[list[dict[str, object]]] = [
     [
         {"say": WORDS, "pace": 0.1},
         {"tool": "Bash", "summary": "make", "output": "made", "seconds": 0.3},
