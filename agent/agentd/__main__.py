@@ -10,6 +10,7 @@ import signal
 import sys
 from pathlib import Path
 
+from agent.agentd.complain import complain
 from agent.agentd.deadlines import Deadlines
 from agent.agentd.process import adopt_orphans
 from agent.agentd.supervise import Folder, Life
@@ -42,7 +43,7 @@ async def _live(folder: Folder, deadlines: Deadlines) -> int:
 
 
 def _refuse(words: str) -> int:
-    sys.stderr.write(f"agentd: {words}\n")
+    complain(words)
     return 1
 
 

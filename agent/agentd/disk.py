@@ -8,10 +8,11 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
+
+from agent.agentd.complain import complain
 
 RETRY_SECONDS = 1.0
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
@@ -79,7 +80,7 @@ class Patience:
                 result = write()
             except OSError as error:
                 if not self.trouble:
-                    sys.stderr.write(f"agentd: cannot write: {error}\n")
+                    complain(f"cannot write: {error}")
                 self._say(words(error))
                 await asyncio.sleep(RETRY_SECONDS)
             else:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 
+from agent.agentd.complain import complain
 from agent.agentd.pipes import Inlet
 from agent.agentd.printer import Printer
 from agent.wire import Command, Lines, Malformed, Resume, Unknown, parse_down
@@ -28,8 +29,9 @@ class Ears:
         while True:
             for line in lines.feed(await self._inlet.read()):
                 self._take(line)
-            self._printer.dropped += lines.dropped - overlong
-            overlong = lines.dropped
+            if lines.dropped > overlong:
+                self._drop("a line that is too long", times=lines.dropped - overlong)
+                overlong = lines.dropped
 
     async def next(self) -> Command | Unknown:
         """The next command."""
@@ -41,8 +43,8 @@ class Ears:
     def _take(self, line: bytes) -> None:
         try:
             heard = parse_down(line)
-        except Malformed:
-            self._printer.dropped += 1
+        except Malformed as error:
+            self._drop(str(error))
             return
         if isinstance(heard, Resume):
             self._printer.resume(heard)
@@ -50,4 +52,9 @@ class Ears:
             self._waiting.append(heard)
             self._news.set()
         else:  # the disk is full: what is not answered by `Heard` is sent again
-            self._printer.dropped += 1
+            self._drop("too many commands wait")
+
+    def _drop(self, why: str, *, times: int = 1) -> None:
+        if not self._printer.dropped:  # told once: a flood of bad lines must not become a flood of log
+            complain(f"dropped what was said to it: {why}")
+        self._printer.dropped += times

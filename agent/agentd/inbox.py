@@ -7,10 +7,10 @@ id alone: they were applied before they were accepted.
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import Any
 
+from agent.agentd.complain import complain
 from agent.agentd.disk import Appender
 from agent.wire import Answer, Command, Interrupt, Lines, Put, Say, Start, Stop, line_of, parse_down
 
@@ -76,7 +76,7 @@ class Inbox:
         try:
             note = json.loads(line)
         except ValueError:
-            sys.stderr.write("agentd: a line of the inbox is damaged; its command is forgotten\n")
+            complain("a line of the inbox is damaged; its command is forgotten")
             return
         if "done" in note:
             self._undone.pop(note["done"], None)

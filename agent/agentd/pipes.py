@@ -14,6 +14,8 @@ import sys
 from collections.abc import Callable
 from contextlib import suppress
 
+from agent.agentd.complain import complain
+
 GULP = 1 << 20
 SIP = 4096  # what a blocking pipe or terminal that is ready takes without blocking
 AGAIN_SECONDS = 0.5
@@ -77,7 +79,7 @@ class Outlet:
             return 0
         except OSError as error:
             if error.errno not in {errno.EPIPE, errno.EIO, errno.ENXIO, errno.ECONNRESET}:
-                sys.stderr.write(f"agentd: cannot print: {error}\n")
+                complain(f"cannot print: {error}")
             self.broken = True
             return 0
         self.broken = False

@@ -8,13 +8,12 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 import time
-import traceback
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from agent.agentd.complain import complain, complain_at_length
 from agent.agentd.deadlines import Deadlines
 from agent.agentd.disk import Patience
 from agent.agentd.group import Note, end_group, read_note, started_at, write_note
@@ -184,7 +183,7 @@ class Session:
         try:
             return list(self._driver.read(line))
         except Exception:  # noqa: BLE001 - a bug in a driver costs one line, visibly, not the run
-            traceback.print_exc(file=sys.stderr)
+            complain_at_length()
             words = f"agentd could not understand a line of {self._driver.name} and left it out (a bug in its driver)."
             return [Noticed("error", "driver", words)]
 
@@ -280,7 +279,7 @@ class Session:
         try:
             self._desk.inbox.done(command_id)
         except OSError as error:
-            sys.stderr.write(f"agentd: a done mark could not be written, which does no harm: {error}\n")
+            complain(f"a done mark could not be written, which does no harm: {error}")
 
     def _input(self, command_id: str, said: Start | Say) -> Input:
         files = tuple(path for path in map(self._uploads.path, said.files) if path.exists())

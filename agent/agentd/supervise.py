@@ -13,12 +13,12 @@ import os
 import signal
 import sys
 import time
-import traceback
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from agent.agentd.complain import complain_at_length
 from agent.agentd.deadlines import Deadlines
 from agent.agentd.disk import Patience, replace
 from agent.agentd.ears import Ears
@@ -296,7 +296,7 @@ class Life:
 
 
 def _bug(where: str) -> Ending:
-    traceback.print_exc(file=sys.stderr)
+    complain_at_length()
     error = sys.exc_info()[1]
     return Ending("failed", f"A bug in agentd or its driver of {where}: {error!r}. The pod's log has the details.")
 
