@@ -69,8 +69,8 @@ class Memory:
             self.acted[input_id] = text
 
     def fresh(self) -> list[str]:
-        """Inputs that no turn has taken, in order."""
-        return [input_id for input_id in self.inputs if input_id not in self.acted]
+        """Inputs that no turn has taken, in order. One may be taken and not acted on yet when a life ends."""
+        return [one for one in self.inputs if one not in self.acted and one not in self.turn.inputs]
 
     def keep_out(self, line: dict[str, Any]) -> bool:
         """Keep a line before it is printed. False: it was printed in this life or a former one."""

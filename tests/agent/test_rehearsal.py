@@ -95,3 +95,11 @@ def test_a_torn_session_goes_on(tmp_path: Path) -> None:
     assert not second.keep_out({"ref": "r", "kind": "wrote"})
     assert len(second.printed()) == 1
     assert (tmp_path / "acted.jsonl").read_text().count("\n") == 1
+
+
+def test_what_a_turn_took_before_the_life_ended_is_not_taken_again(tmp_path: Path) -> None:
+    memory = Memory(tmp_path, "s")
+    memory.hear("one", "1")
+    memory.turn.inputs.append("one")
+    memory.keep_turn()  # and killed here, before it was acted on
+    assert Memory(tmp_path, "s").fresh() == []
