@@ -99,8 +99,9 @@ class Orchestrator:
             )
             boards = Boards(store=self._store, notes=self._notes, office=office, live=lambda: _rows(roster))
             self.roster, self.office = roster, office
-            await roster.recover()
+            # Before any run lives again: what that run says next must come after these, and none may be taken twice.
             office.take([sent.letter for sent in await self._store.unsent()])
+            await roster.recover()
             boards.past = await self._past()
             await boards.recover(self._rules.boards)
             self._desk = Desk(
