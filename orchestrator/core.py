@@ -24,7 +24,7 @@ from orchestrator.ports import Artifacts, Chat, Notes, Runtime, Store
 from orchestrator.post import PostOffice
 from orchestrator.roster import Roster
 from orchestrator.runs import Clock
-from orchestrator.tasks import woken
+from orchestrator.tasks import to_the_end, woken
 
 log = structlog.get_logger()
 
@@ -77,7 +77,7 @@ class Orchestrator:
         """Take what a person did; see `orchestrator.ports.Receive`."""
         if self._desk is None:
             raise Broken("The bot is still starting; nothing was taken. Try again in a moment.")
-        await self._desk.receive(inbound)
+        await to_the_end(self._desk.receive(inbound))  # cut off between "write" and "act", it would act after a restart
 
     async def run(self) -> None:
         """Recover, then live until cancelled."""

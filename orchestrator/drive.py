@@ -149,22 +149,23 @@ class Drive:
         return 0.0
 
     async def _tell(self, run: LiveRun, session: Session) -> None:
-        """Send what the agent has not heard yet, in order; a known id is done once. Returns when the run is to end."""
+        """Send what the agent has not heard yet; a known id is done once. Returns when the run is to end.
+
+        The next one is sent when the one before was heard: were one lost on the way, the agent would otherwise hear
+        what was said in another order.
+        """
         loop = asyncio.get_running_loop()
-        sent: dict[str, float] = {}
+        sent, at = "", 0.0
         while not run.state.ended and not self._overdue(run.state):
-            pending = list(run.state.pending.values())
-            for command in pending:
-                if command.id not in sent:
-                    for file in run.state.files.get(command.id, ()):
-                        await self._put(session, command, file)
-                    await session.send(command)
-                    sent[command.id] = loop.time()
-            waiting = [sent[command.id] for command in pending]
-            if waiting and loop.time() - min(waiting) > HEARD_SECONDS:
+            command = next(iter(run.state.pending.values()), None)
+            if command and command.id != sent:
+                for file in run.state.files.get(command.id, ()):
+                    await self._put(session, command, file)
+                await session.send(command)
+                sent, at = command.id, loop.time()
+            elif command and loop.time() - at > HEARD_SECONDS:
                 raise Broken("a command was not heard")
-            sent = {id_: at for id_, at in sent.items() if id_ in run.state.pending}
-            await woken(run.wake, HEARD_SECONDS / 2 if waiting or run.state.stop else None)
+            await woken(run.wake, HEARD_SECONDS / 2 if command or run.state.stop else None)
 
     async def _put(self, session: Session, command: Command, file: File) -> None:
         """Send a file ahead of the command that speaks of it; pieces that are there already are not taken again."""
@@ -178,6 +179,7 @@ class Drive:
     async def _hear(self, run: LiveRun, session: Session) -> None:
         """Record what the agent reports, until the connection or the run ends."""
         loop = asyncio.get_running_loop()
+        await run.settle()
         await session.send(Resume(run.state.epoch, run.state.n))
         resumed = loop.time()
         batches: AsyncIterator[list[Frame | wire.Live]] = each_within(aiter(session.frames()), SILENCE_SECONDS)  # type: ignore[arg-type]
@@ -196,14 +198,20 @@ class Drive:
                 return
 
     async def _record(self, run: LiveRun, frames: list[Frame]) -> None:
-        events: list[tuple[str, ev.Event]] = []
+        reports: dict[int, wire.Report] = {}
         for frame in frames:
             report = frame.report
             if isinstance(report, wire.FilePiece):
                 report = await self._keep(f"{run.id}/{frame.epoch}/{report.file}", report)
-            events.append((f"f/{frame.epoch}/{frame.n}", report))
-        await run.write(lambda _: Draft(events))
-        if any(isinstance(frame.report, wire.Wrote | wire.Thought | wire.TurnEnded) for frame in frames):
+            reports[frame.n] = report
+
+        def decide(state: State) -> Draft | None:
+            """The state may have been read anew meanwhile, and know some of these already."""
+            fresh = sift(frames, epoch=state.epoch, past=state.past, n=state.n).fresh
+            return Draft([(f"f/{frame.epoch}/{frame.n}", reports[frame.n]) for frame in fresh]) if fresh else None
+
+        await run.write(decide)
+        if any(isinstance(report, wire.Wrote | wire.Thought | wire.TurnEnded) for report in reports.values()):
             run.now(text="", thinking=False)
 
     async def _keep(self, upload: str, piece: wire.FilePiece) -> wire.Report:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 from base64 import b32encode
 from collections import deque
-from dataclasses import dataclass, field
+from copy import copy
+from dataclasses import dataclass, field, fields
 from typing import assert_never
 from uuid import NAMESPACE_URL, uuid5
 
@@ -93,6 +94,13 @@ class State:
     finished: wire.Finished | None = None
     ended: ev.Ended | None = None
 
+    def copy(self) -> State:
+        """Another one, on which may be folded while this one stays as it is."""
+        twin = copy(self)
+        for name in CONTAINERS:
+            setattr(twin, name, getattr(self, name).copy())
+        return twin
+
     @property
     def written(self) -> str:
         """What the agent wrote in the present turn, as far as it is kept."""
@@ -118,6 +126,12 @@ class State:
             return Phase.WORKING
         quiet = self.turns > 0 or not (self.launched and self.launched.task)
         return Phase.IDLE if self.session and quiet else Phase.STARTING
+
+
+CONTAINERS = tuple(
+    field.name for field in fields(State) if isinstance(getattr(State(RunId("")), field.name), dict | deque)
+)
+"""What a `State` has of its own and must not share with a copy."""
 
 
 def start_of(state: State) -> Command:

@@ -1,23 +1,25 @@
 """A run in memory: its folded state, the lock under which it changes, and what is true only now.
 
-Write, then act: a change is decided on the state, folded, and stored, all under the run's lock; letters and pages go
-out after it is stored. When storing fails, the state is read again from the journal before anything else is decided.
-It knows neither how the agent is reached nor what commands people have.
+Write, then act: a change is decided on the state, folded on a copy of it, and stored, all under the run's lock; only
+when it is stored does the copy become the state, and letters and pages go out. So the state in memory is never ahead of
+the journal. It knows neither how the agent is reached nor what commands people have.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from orchestrator import view
+from orchestrator.errors import Broken
 from orchestrator.events import Entry, Event
 from orchestrator.letters import page_key, speak
 from orchestrator.nouns import Letter, Message, RunId
-from orchestrator.ports import Change, Store
+from orchestrator.ports import Change, Sent, Store
 from orchestrator.post import PostOffice
 from orchestrator.run import State, fold
+from orchestrator.tasks import to_the_end
 from orchestrator.view import Moment
 
 Clock = Callable[[], float]
@@ -55,7 +57,7 @@ class LiveRun:
         self._clock = clock
         self._changed = changed
         self._lock = asyncio.Lock()
-        self._stale = False
+        self._unsure: Change | None = None  # nobody knows whether this was stored
 
     @property
     def id(self) -> RunId:  # noqa: D102 - the noun says it
@@ -64,32 +66,56 @@ class LiveRun:
     async def write(self, decide: Decide, *, once: str = "") -> bool:
         """Store what is decided on the run's newest state. False: nothing was decided, or `once` was known.
 
-        Raises `Broken` when it could not be stored: then nothing of it happened.
+        Raises `Broken` when it could not be stored: then nothing of it happened, or, with `unsure`, all of it.
         """
         async with self._lock:
-            if self._stale:
-                self.state = await load(self._store, self.id)
-                self._stale = False
+            await self._settle()
             draft = decide(self.state)
             if draft is None:
                 return False
             entries: list[Entry] = []
             letters: list[Letter] = []
-            self._stale = True  # until it is stored, the state in memory is ahead of the truth
+            state = self.state.copy()
             for key, event in draft.events:
                 entry = Entry(self.id, key, self._clock(), event)
-                letters += speak(self.state, entry)
-                fold(self.state, entry)
+                letters += speak(state, entry)
+                fold(state, entry)
                 entries.append(entry)
             letters += draft.letters
-            if not await self._store.write(Change(once=once, entries=entries, letters=letters)):
-                return False
-            self._stale = False
-            self._office.take(letters)
+            return await to_the_end(self._put(state, Change(once=once, entries=entries, letters=letters)))
+
+    async def settle(self) -> None:
+        """Make sure that the state says what the journal does. Raises `Broken`."""
+        async with self._lock:
+            await self._settle()
+
+    async def _put(self, state: State, change: Change) -> bool:
+        """Store it, and only then make it true and act on it."""
+        try:
+            stored = await self._store.write(change)
+        except Broken as error:
+            self._unsure = change if error.unsure else None
+            raise
+        if stored:
+            self._become(state, change.letters)
+        return stored
+
+    async def _settle(self) -> None:
+        """Find out what became of a change of which nobody knows, and act on it if it was stored."""
+        if self._unsure is None:
+            return
+        await self._store.write(Change())  # comes after it, so that it is there by now or never will be
+        state = await load(self._store, self.id)
+        letters = [letter for letter in self._unsure.letters if _waits(await self._store.sent(letter.key))]
+        self._unsure = None
+        self._become(state, letters)
+
+    def _become(self, state: State, letters: Sequence[Letter]) -> None:
+        self.state = state
+        self._office.take(letters)
         self.wake.set()
         self.show()
         self._changed()
-        return True
 
     def now(self, *, text: str | None = None, thinking: bool | None = None, words: str | None = None) -> None:
         """Something about this moment has changed; it is shown, not stored."""
@@ -111,6 +137,10 @@ class LiveRun:
     def look(self, slowed: float) -> Message:
         """The page as it should look now."""
         return view.page(self.state, replace(self.moment, slowed=slowed))
+
+
+def _waits(sent: Sent | None) -> bool:
+    return sent is not None and sent.message_id is None and not sent.lost
 
 
 async def load(store: Store, run: RunId) -> State:

@@ -1,4 +1,4 @@
-"""Two small ways of running things side by side and of waiting, used by whoever drives something."""
+"""Small ways of running things side by side and of waiting, used by whoever drives something."""
 
 from __future__ import annotations
 
@@ -6,7 +6,27 @@ import asyncio
 from collections.abc import AsyncIterator, Coroutine
 from typing import Any, TypeVar
 
+import structlog
+
+log = structlog.get_logger()
+
 T = TypeVar("T")
+
+
+async def to_the_end(work: Coroutine[Any, Any, T]) -> T:
+    """Do this to its end, also when whoever waits for it is cancelled meanwhile; the cancellation comes out after it.
+
+    For what is half in the store and half in memory: cut in the middle, the two would not say the same any more.
+    """
+    task = asyncio.create_task(work)
+    try:
+        await asyncio.wait([task])
+    except asyncio.CancelledError:
+        await asyncio.wait([task])
+        if not task.cancelled() and (error := task.exception()):
+            log.warning("failed when nobody waited for it any more", error=repr(error))
+        raise
+    return task.result()
 
 
 async def until_first(*work: Coroutine[Any, Any, None]) -> None:

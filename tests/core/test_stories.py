@@ -378,7 +378,7 @@ async def test_a_defect_ends_one_run_visibly_and_no_other() -> None:
         victim, _ = await world.launch("one")
         other, _ = await world.launch("two")
         live = world.room.roster.live[victim]  # type: ignore[union-attr]
-        live.state.pending["x"] = None  # type: ignore[assignment]  # something that no code expects
+        live.state.pending["x"] = "?"  # type: ignore[assignment]  # something that no code expects
         live.wake.set()
         await world.until(lambda: "a defect in the bot ended this run" in world.texts(world.place(victim))[-1])
         await world.say("still there?", world.place(other))
