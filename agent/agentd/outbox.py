@@ -69,19 +69,28 @@ class Outbox:
         return found
 
     def take(self, path: Path) -> Iterator[Mark]:
-        """The reports that hand over this file. Raises OSError when there is no room for the copy they are cut from."""
+        """The reports that hand over this file. Raises OSError when there is no room for the copy they are cut from.
+
+        Say `handed` when they are in the journal: a hand-over that broke off goes on at the next look.
+        """
         look = self._seen[path][0]
         marks = self._refuse(path, look) if self._count < MOST_FILES else self._too_many(path, look)
-        if marks is None:
-            digest, words = self._take_copy(path)
-            if digest and not self._betrays():
-                self._count += 1
-                self._over[path] = look
-                return self._pieces(path, look, digest)
+        if marks is not None:
+            return iter(marks)
+        digest, words = self._take_copy(path)
+        if words or self._betrays():
             words = words or "holds a credential of this agent"
-            marks = [_refusal(path, look, f"'{path.name}' {words} and was not handed over.")]
-        self._over[path] = look
-        return iter(marks)
+            return iter([_refusal(path, look, f"'{path.name}' {words} and was not handed over.")])
+        size = self._copy.stat().st_size
+        whole = self._identity(path, look, size=size, digest=digest)
+        if f"{REF}{whole}:{max(size - 1, 0) // PIECE * PIECE}" in self._handed:
+            return iter(())  # in a former life; it must not count as one too many in this one
+        self._count += 1
+        return self._pieces(path, whole, size=size, digest=digest)
+
+    def handed(self, path: Path) -> None:
+        """All the reports of this file are in the journal."""
+        self._over[path] = self._seen[path][0]
 
     def remember(self, ref: str) -> None:
         """Know that the report with this reference is in the journal."""
@@ -142,10 +151,11 @@ class Outbox:
                 before = window[-longest:]
         return False
 
-    def _pieces(self, path: Path, look: Look, digest: str) -> Iterator[Mark]:
-        size = self._copy.stat().st_size
+    def _identity(self, path: Path, look: Look, *, size: int, digest: str) -> str:
         inside = path.relative_to(self._folder).as_posix()
-        whole = hashlib.sha256(f"{inside}\0{look.time}\0{size}\0{digest}".encode("utf-8", "replace")).hexdigest()[:32]
+        return hashlib.sha256(f"{inside}\0{look.time}\0{size}\0{digest}".encode("utf-8", "replace")).hexdigest()[:32]
+
+    def _pieces(self, path: Path, whole: str, *, size: int, digest: str) -> Iterator[Mark]:
         with self._copy.open("rb") as file:
             for offset in range(0, max(size, 1), PIECE):
                 data = base64.b64encode(file.read(PIECE)).decode()

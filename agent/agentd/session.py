@@ -306,8 +306,10 @@ class Session:
             for mark in await self._desk.patience(lambda path=path: self._outbox.take(path)):  # type: ignore[misc]  # mypy cannot infer a lambda with a default
                 if self._outbox.new(mark):
                     self._desk.record.add(mark.report, mark.ref)
+                    self._outbox.remember(mark.ref)  # before anything is awaited: added is as good as written
                     await self._desk.record.flush()
-                    self._outbox.remember(mark.ref)
+                    await asyncio.sleep(0)  # fifty big files take half a minute: agentd must print and beat meanwhile
+            self._outbox.handed(path)
 
 
 async def _ended(cli: Process) -> None:

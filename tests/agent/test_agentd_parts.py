@@ -30,6 +30,7 @@ from agent.driver import Mark, live_tail
 from agent.wire import (
     MAX_FILE,
     MAX_LINE,
+    PIECE,
     Answer,
     Asked,
     Beat,
@@ -412,10 +413,13 @@ def test_pieces_may_come_twice_and_not_out_of_order(tmp_path: Path) -> None:
 
 
 def handed(outbox: Outbox, *, turn_over: bool = True) -> list[Any]:
-    found = [mark for path in outbox.ready(turn_over=turn_over) for mark in outbox.take(path) if outbox.new(mark)]
-    for mark in found:
-        outbox.remember(mark.ref)
-    return [mark.report for mark in found]
+    found: list[Any] = []
+    for path in outbox.ready(turn_over=turn_over):
+        for mark in filter(outbox.new, outbox.take(path)):
+            outbox.remember(mark.ref)
+            found.append(mark.report)
+        outbox.handed(path)
+    return found
 
 
 def test_an_outbox_hands_over_once_and_a_changed_file_again(tmp_path: Path) -> None:
@@ -453,6 +457,32 @@ def test_too_many_files_are_said_once(tmp_path: Path) -> None:
     reports = handed(outbox)
     assert sum(isinstance(report, FilePiece) for report in reports) == 50
     assert sum(isinstance(report, Noticed) for report in reports) == 1
+
+
+def test_files_of_former_lives_do_not_count_as_too_many(tmp_path: Path) -> None:
+    folder = tmp_path / "outbox"
+    folder.mkdir()
+    outbox = Outbox(folder, tmp_path / "copy", secrets=(), refs=())
+    refs: list[str] = []
+    for turn in range(2):
+        for number in range(30):
+            (folder / f"{turn}-{number}").write_text(f"{turn} {number}")
+        refs += [f"file:{piece.file}:0" for piece in handed(outbox)]
+    assert len(refs) == 60
+    (folder / "new").write_text("new")
+    reborn = Outbox(folder, tmp_path / "copy", secrets=(), refs=refs)
+    assert [report.name for report in handed(reborn)] == ["new"]
+
+
+def test_a_hand_over_that_broke_off_goes_on(tmp_path: Path) -> None:
+    folder = tmp_path / "outbox"
+    folder.mkdir()
+    (folder / "big").write_bytes(b"x" * (PIECE * 2 + 1))
+    outbox = Outbox(folder, tmp_path / "copy", secrets=(), refs=())
+    (path,) = outbox.ready(turn_over=True)
+    outbox.remember(next(outbox.take(path)).ref)
+    assert [(piece.offset, piece.last) for piece in handed(outbox)] == [(PIECE, False), (2 * PIECE, True)]
+    assert handed(outbox) == []
 
 
 # --- processes ---
