@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import errno
 import os
 import re
 from pathlib import Path
@@ -13,6 +14,8 @@ from agent.wire import MAX_FILE, Put
 
 NAME_CHARS = 120
 PART = ".part-"
+IN_THE_WAY = frozenset({errno.EACCES, errno.EPERM, errno.EISDIR, errno.ENOTDIR, errno.EEXIST, errno.ELOOP})
+"""What an agent may have put there; waiting, as for a full disk, would be for ever."""
 
 
 def safe_name(name: str) -> str:
@@ -45,10 +48,22 @@ class Uploads:
             return f"a piece of '{piece.name}' is not base64"
         if piece.offset < 0 or piece.offset + len(data) > MAX_FILE:
             return f"'{piece.name}' is larger than {MAX_FILE >> 20} MiB"
+        try:
+            return self._apply(piece, data)
+        except OSError as error:
+            if error.errno not in IN_THE_WAY:
+                raise
+            return f"'{piece.name}' cannot be written to {self._folder}: {error.strerror}"
+
+    def _apply(self, piece: Put, data: bytes) -> str:
+        self._folder.mkdir(parents=True, exist_ok=True)  # an agent may have tidied it away
         path = self.path(piece.name)
         part = path.with_name(PART + path.name)
+        end = piece.offset + len(data)
         there = part.stat().st_size if part.exists() else 0
         if piece.offset > there:
+            if piece.last and _ends_with(path, data, end=end):
+                return ""  # a former life applied it and was killed before it could say so
             return f"'{piece.name}': a piece is missing before byte {piece.offset}; send the file again"
         fd = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | (0 if piece.offset else os.O_TRUNC), 0o644)
         try:
@@ -57,10 +72,22 @@ class Uploads:
             while done < len(view):
                 done += os.pwrite(fd, view[done:], piece.offset + done)
             if piece.last:
-                os.ftruncate(fd, piece.offset + len(data))
-                sync(fd)
+                os.ftruncate(fd, end)
+            sync(fd)  # each of them: once its id is accepted, a piece is not taken again
         finally:
             os.close(fd)
         if piece.last:
             part.replace(path)
         return ""
+
+
+def _ends_with(path: Path, data: bytes, *, end: int) -> bool:
+    """Whether the whole file is there, with this as its last piece."""
+    try:
+        with path.open("rb") as file:
+            if file.seek(0, os.SEEK_END) != end:
+                return False
+            file.seek(end - len(data))
+            return file.read() == data
+    except FileNotFoundError:
+        return False

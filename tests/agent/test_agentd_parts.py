@@ -406,10 +406,23 @@ def test_pieces_may_come_twice_and_not_out_of_order(tmp_path: Path) -> None:
     assert "missing" in put(9, b"x")
     assert not (tmp_path / "a.bin").exists()
     assert put(6, b"g", last=True) == ""
+    assert put(6, b"g", last=True) == "", "agentd was killed before it could remember the piece"
+    assert "missing" in put(6, b"h", last=True)
+    assert "missing" in put(6, b"gh", last=True)
     assert (tmp_path / "a.bin").read_bytes() == b"abcdefg"
     assert put(0, b"new", last=True) == ""
     assert (tmp_path / "a.bin").read_bytes() == b"new"
     assert "larger" in put(MAX_FILE, b"x")
+
+
+def test_what_an_agent_put_in_the_way_of_an_upload_is_said(tmp_path: Path) -> None:
+    piece = Put("a.bin", 0, base64.b64encode(b"abc").decode(), last=True)
+    (tmp_path / "one" / "a.bin").mkdir(parents=True)
+    assert "cannot be written" in Uploads(tmp_path / "one").put(piece)
+    (tmp_path / "two").write_text("not a folder")
+    assert "cannot be written" in Uploads(tmp_path / "two").put(piece)
+    assert Uploads(tmp_path / "three" / "tidied away").put(piece) == ""
+    assert (tmp_path / "three" / "tidied away" / "a.bin").read_bytes() == b"abc"
 
 
 def handed(outbox: Outbox, *, turn_over: bool = True) -> list[Any]:
