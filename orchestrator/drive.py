@@ -57,15 +57,16 @@ class Drive:
 
     async def _live(self, run: LiveRun) -> None:
         await self._open(run)
-        while not run.state.admitted and not run.state.stop:
+        while not run.state.admitted and not run.state.stop and not run.state.ended:
             await woken(run.wake, None)
+        begun = asyncio.get_running_loop().time()  # in this life: while the bot was down, nothing could start
         failures = 0
         while not run.state.ended:
             if run.state.finished:
                 await self.end(run, run.state.finished.reason, run.state.finished.words)
             elif run.state.stop and (not run.state.admitted or self._overdue(run.state)):
                 await self.end(run, "stopped", run.state.stop.words)
-            elif not run.state.n and self._late(run.state):
+            elif not run.state.n and asyncio.get_running_loop().time() - begun > run.state.agent.limits.start:
                 why = run.moment.words or "the agent gave no sign of life"
                 await self.end(run, "failed", f"it could not be started in time: {why}")
             else:
@@ -73,13 +74,11 @@ class Drive:
                 pause = await self._connect(run)
                 failures = 0 if run.state.n > n else failures + 1
                 if not run.state.finished:
-                    await woken(run.wake, pause or PAUSES[min(failures, len(PAUSES) - 1)])
+                    pause = min(max(pause, PAUSES[0]), PAUSES[-1]) if pause else PAUSES[min(failures, len(PAUSES) - 1)]
+                    await woken(run.wake, pause)
 
     def _overdue(self, state: State) -> bool:
         return state.stop is not None and self._clock() - state.stop_at > STOP_SECONDS
-
-    def _late(self, state: State) -> bool:
-        return self._clock() - state.began > state.agent.limits.start
 
     async def end(self, run: LiveRun, reason: str, words: str) -> None:
         """Write that the run is over, as soon as the store lets us."""
@@ -106,13 +105,13 @@ class Drive:
             launched = run.state.launched
             assert launched is not None
             try:
-                where = await self._place(run, launched)
+                where = launched.origin if run.state.stop else await self._place(run, launched)
                 await run.write(lambda state, where=where: _opening(state, where))  # type: ignore[misc]
             except (Busy, Broken, TimeoutError) as error:
                 failures += 1
                 pause = error.seconds if isinstance(error, Busy) else PAUSES[min(failures, len(PAUSES) - 1)]
                 log.warning("no thread yet", run=run.id, why=str(error), again_in=pause)
-                await asyncio.sleep(pause)
+                await woken(run.wake, pause)
 
     async def _place(self, run: LiveRun, launched: ev.Launched) -> Conversation:
         try:
@@ -160,7 +159,10 @@ class Drive:
             command = next(iter(run.state.pending.values()), None)
             if command and command.id != sent:
                 for file in run.state.files.get(command.id, ()):
-                    await self._put(session, command, file)
+                    try:
+                        await self._put(session, command, file)
+                    except Gone as gone:  # of the file; agentd says that it never arrived
+                        log.warning("a file is gone", run=run.id, file=file.name, why=str(gone))
                 await session.send(command)
                 sent, at = command.id, loop.time()
             elif command and loop.time() - at > HEARD_SECONDS:
@@ -169,9 +171,9 @@ class Drive:
 
     async def _put(self, session: Session, command: Command, file: File) -> None:
         """Send a file ahead of the command that speaks of it; pieces that are there already are not taken again."""
-        offset = 0
-        async for data in self._artifacts.read(file.artifact):
-            last = offset + len(data) >= file.size
+        offset, size = 0, await self._artifacts.size(file.artifact)
+        async for data in _at_least_one(self._artifacts.read(file.artifact)):
+            last = offset + len(data) >= size
             put = wire.Put(upload_name(file), offset, base64.b64encode(data).decode(), last=last)
             await session.send(Command(f"{command.id}/{file.artifact[:12]}/{offset}", put))
             offset += len(data)
@@ -234,6 +236,16 @@ class Drive:
                     seen.add(entry.event.id)
                     said.append((f"again/{epoch}/{entry.event.id}", entry.event))
         await run.write(lambda _: Draft([(f"lost/{epoch}", ev.StateLost(epoch)), *said]))
+
+
+async def _at_least_one(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+    """An empty file has one piece, too: it is the last one that makes it a file."""
+    empty = True
+    async for part in parts:
+        empty = False
+        yield part
+    if empty:
+        yield b""
 
 
 def _opening(state: State, where: Conversation) -> Draft | None:

@@ -18,12 +18,16 @@ class Refused(Trouble):
     """The person may not, or what was asked cannot be done."""
 
 
+MOST_PATIENCE = 3600.0
+"""Seconds after which we ask again, however long the other side wants to be left alone."""
+
+
 class Busy(Trouble):
-    """The other side wants to be left alone for `seconds`."""
+    """The other side wants to be left alone for `seconds`; what it said is kept within reason."""
 
     def __init__(self, words: str, *, seconds: float) -> None:
         super().__init__(words)
-        self.seconds = seconds
+        self.seconds = min(max(0.0, seconds), MOST_PATIENCE)  # in this order, which makes 0 of what is not a number
 
 
 class Gone(Trouble):

@@ -166,11 +166,12 @@ class Roster:
                 return
 
     async def _limit(self, run: LiveRun) -> None:
-        """Hold a run to its limits."""
-        state, limits, now = run.state, run.state.agent.limits, self._clock()
-        if state.ended or state.stop:
+        """Hold a run to its limits. One that waits for a slot has none: it is not its fault."""
+        state, now = run.state, self._clock()
+        if state.ended or state.stop or not state.admitted:
             return
-        if now - state.began > limits.life:
+        limits = state.agent.limits
+        if now - state.admitted_at > limits.life:
             await self._expire(run, f"its longest life of {span(limits.life)} is over")
         elif not state.working and not state.asks and now - state.touched > limits.idle:
             await self._expire(run, f"nobody said anything for {span(limits.idle)}")

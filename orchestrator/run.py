@@ -70,6 +70,7 @@ class State:
     touched: float = 0.0
     where: Conversation | None = None
     admitted: bool = False
+    admitted_at: float = 0.0
     isolation: str = ""
     epoch: str = ""
     past: tuple[str, ...] = ()
@@ -187,7 +188,7 @@ def _fold_deed(state: State, event: ev.Deed, at: float) -> None:
         case ev.Opened():
             state.where, state.page, state.page_open = event.where, 1, True
         case ev.Admitted():
-            state.admitted, state.isolation = True, event.isolation
+            state.admitted, state.admitted_at, state.isolation = True, at, event.isolation
         case ev.Said():
             files = tuple(upload_name(file) for file in event.files)
             state.files[event.id] = event.files
