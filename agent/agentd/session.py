@@ -6,6 +6,7 @@ It knows processes and the `Driver` seam; which CLI it is, and when to start it 
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import signal
 import time
@@ -16,7 +17,7 @@ from pathlib import Path
 from agent.agentd.complain import complain, complain_at_length
 from agent.agentd.deadlines import Deadlines
 from agent.agentd.disk import Patience
-from agent.agentd.group import Note, end_group, read_note, started_at, write_note
+from agent.agentd.group import Note, end_adopted, end_group, read_note, started_at, write_note
 from agent.agentd.inbox import Inbox
 from agent.agentd.journal import Journal
 from agent.agentd.outbox import REF, REST_SECONDS, Outbox
@@ -31,6 +32,8 @@ from agent.wire import Answer, Lines, Noticed, Report, Say, Start, TextSoFar, To
 LONGEST_LINE = 16 << 20
 UNREAD = 64 << 20  # bytes that a CLI may leave lying in its stdin before it counts as dead
 LOOK_SECONDS = 1.0
+PASSING = frozenset({errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ENOSPC, errno.ETXTBSY})
+"""Why a program cannot be started now and perhaps later: the machine is full, or the program is being updated."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,10 +114,12 @@ class Session:
         await self._desk.patience(lambda: write_note(self._desk.note, Note(attempt)))
         launch = self._driver.launch(attempt=attempt, spent_usd=self._desk.journal.tally.spent_usd)
         try:
+            self._workplace.workspace.mkdir(parents=True, exist_ok=True)  # an agent may have removed it
             env = {**os.environ, **launch.env}
             cli = Process(self._desk.reaper, launch.argv, cwd=self._workplace.workspace, env=env)
         except OSError as error:
-            return Death(f"The agent's program {launch.argv[0]} cannot be started: {error.strerror}.", 127, again=False)
+            words = f"The agent's program {launch.argv[0]} cannot be started: {error.strerror}."
+            return Death(words, 127, again=error.errno in PASSING)
         note = Note(attempt, cli.pid, started_at(cli.pid))
         self._verdict = ""
         try:
@@ -140,9 +145,22 @@ class Session:
                 await self._wind_down(cli, ending)
             await _ended(cli)
             watch.cancel()
-            cli.kill(signal.SIGKILL)  # what the CLI started and left behind, and what may hold its pipes open
+            # What the CLI left running may hold its pipes open, and must not work on beside what the next one starts.
+            cli.kill(signal.SIGKILL)
+            await end_adopted()
+            await self._hear_out(drain)
+
+    async def _hear_out(self, drain: asyncio.Task[None]) -> None:
+        """Let the drain come to its end. It is cut off only where it waits in silence for a pipe that stays open.
+
+        Cut off while it waits for a full disk, it would lose what the CLI said last.
+        """
+        while not drain.done():
+            heard_at = self._heard_at
             await asyncio.wait([drain], timeout=self._desk.deadlines.last_words)
-            drain.cancel()
+            if self._heard_at == heard_at and not self._desk.record.desk.locked():
+                drain.cancel()
+                return
 
     async def _greet(self, cli: Process) -> None:
         async with self._desk.record.desk:

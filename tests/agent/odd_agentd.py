@@ -19,7 +19,7 @@ class Odd:
         self._start = start
 
     def launch(self, *, attempt: int, spent_usd: float) -> Launch:
-        return Launch(("sh",)) if self._start.script != "missing" else Launch(("/no/such/program",))
+        return Launch((self._start.script or "sh",))
 
     def begin(self, refs: frozenset[str], open_answers: Mapping[str, Answer]) -> Iterable[Step]:
         return (TurnStarted(),)
