@@ -5,6 +5,7 @@ Where a dashboard stands is remembered in a drawer of its own. It knows runs onl
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
 
 from orchestrator.nouns import Conversation, Lane, Letter, Message, Row
@@ -34,12 +35,21 @@ class Boards:
         self._live = live
         self.past: list[Row] = list(past)
         self._boards: dict[Conversation, str] = {}
+        self._putting = asyncio.Lock()
 
     async def recover(self, always: Sequence[Conversation]) -> None:
         """Take up the dashboards of before; in the conversations of `always` there is one in any case."""
-        for key, text in await self._notes.scan("board/"):
-            platform, chat, thread = text.split("\n")
-            self._boards[Conversation(platform, chat, thread)] = key.removeprefix("board/")
+        begun: list[tuple[Conversation, str]] = []
+        for note, text in await self._notes.scan("board/"):
+            key, where = note.removeprefix("board/"), Conversation(*text.split("\n"))
+            if await self._store.sent(f"{key}/last"):
+                await self._notes.put({note: None})
+            elif await self._store.sent(key):
+                self._boards[where] = key
+            else:
+                begun.append((where, key))
+        for where, key in begun:
+            await self._put(where, key, once="")
         for where in always:
             if where not in self._boards:
                 await self.post(where, once="")
@@ -47,21 +57,24 @@ class Boards:
 
     async def post(self, where: Conversation, *, once: str) -> None:
         """A new dashboard here; the one that stood here before is kept up to date no longer."""
-        key = f"board/{short(once or str(where), 16)}"
-        letter = Letter(key, where, self._look(0.0), Lane.FIRST)
-        letters = [letter]
-        old = self._boards.get(where)
-        if old and old != key:
-            moved = Message(status="the dashboard has moved down")
-            letters.append(Letter(f"{old}/last", where, moved, Lane.FIRST, edits=old))
-        if not await self._store.write(Change(once=once, letters=letters)):
-            return
-        note = f"board/{key}"
-        forget = {f"board/{old}": None} if old and old != key else {}
-        await self._notes.put({note: f"{where.platform}\n{where.chat}\n{where.thread}", **forget})
-        self._boards[where] = key
-        self._office.take(letters)
-        self.changed()
+        await self._put(where, f"board/{short(once or str(where), 16)}", once=once)
+
+    async def _put(self, where: Conversation, key: str, *, once: str) -> None:
+        """The note comes first: one whose letter is not there is a dashboard that `recover` brings to its end."""
+        async with self._putting:  # of two at a time, both would end the one before, and none of them the other
+            await self._notes.put({f"board/{key}": f"{where.platform}\n{where.chat}\n{where.thread}"})
+            letters = [Letter(key, where, self._look(0.0), Lane.FIRST)]
+            old = self._boards.get(where)
+            if old and old != key:
+                moved = Message(status="the dashboard has moved down")
+                letters.append(Letter(f"{old}/last", where, moved, Lane.FIRST, edits=old))
+            if not await self._store.write(Change(once=once, letters=letters)):
+                return
+            self._boards[where] = key
+            self._office.take(letters)
+            self.changed()
+            if old and old != key:
+                await self._notes.put({f"board/{old}": None})
 
     def changed(self) -> None:
         """Some run is not what it was."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import pytest
@@ -11,7 +11,7 @@ import pytest
 from agent import wire
 from orchestrator import events as ev
 from orchestrator.errors import Broken
-from orchestrator.nouns import RunId
+from orchestrator.nouns import Phase, RunId
 from orchestrator.ports import Change
 from tests.core.world import LOBBY, World
 from tests.fakes.chat import FakeChat
@@ -181,3 +181,37 @@ async def test_who_hangs_up_while_his_words_are_stored_is_served_all_the_same() 
         await world.until(lambda: len(world.runtime.runs) == 2)
         await world.until(lambda: any("/launch" in look.text for look in world.looks(LOBBY)))
         await pod.until(lambda: pod.said == ["one", "three"])
+
+
+@pytest.mark.parametrize("dies_after", [1, 2, 3])
+async def test_a_dashboard_whose_making_was_cut_off_is_made_and_kept_up_to_date(dies_after: int) -> None:
+    store, stored = SlowStore(), 0
+    world = World(store=store)
+    keep = world.notes.put
+
+    async def put(notes: Mapping[str, str | None]) -> None:
+        nonlocal stored
+        if stored >= dies_after:
+            await asyncio.sleep(1000)  # dead already
+        await keep(notes)
+        stored += 1
+
+    def wrote(_: Change) -> None:
+        nonlocal stored
+        stored += 1
+        store.seconds = 1000.0 if stored >= dies_after else 0.0
+
+    async with world.life():
+        await world.say("/runs", key="fake/first")
+        await world.until(lambda: len(world.looks(LOBBY)) == 1)
+        world.notes.put, store.after = put, wrote  # type: ignore[method-assign]
+        dying = asyncio.create_task(world.say("/runs", key="fake/second"))
+        await asyncio.sleep(1)
+    dying.cancel()
+    world.notes.put, store.after, store.seconds = keep, lambda _: None, 0.0  # type: ignore[method-assign]
+    async with world.life():
+        await world.say("/runs", key="fake/second")
+        await world.launch("hello")
+        await world.until(lambda: [row.phase for row in world.looks(LOBBY)[-1].rows] == [Phase.IDLE])
+        assert [look.board for look in world.looks(LOBBY)] == [False, True]
+    assert len(await world.notes.scan("board/")) == 1
