@@ -66,6 +66,11 @@ class Folder:
             with suppress(FileExistsError):
                 os.mkfifo(pipe, 0o600)
 
+    @property
+    def lived(self) -> bool:
+        """Whether an agentd ever lived here."""
+        return (self.state / "lock").exists()
+
     def holder(self) -> int | None:
         """The process id of the agentd that lives here now; 0 when it has not said; None when there is none."""
         try:

@@ -90,8 +90,17 @@ async def end(folder: Folder, child: Child | None) -> bool:
         _signal_agentd(folder, child, number)
         if await _until(lambda: not lives(folder, child), seconds=seconds):
             break
-    swept = await _until(lambda: not _sweep(folder), seconds=KILL_SECONDS)  # one that forked meanwhile is found later
-    return swept and not lives(folder, child)
+    return await sweep(folder) and not lives(folder, child)
+
+
+async def sweep(folder: Folder) -> bool:
+    """End every process that carries this folder's mark, agentd or not. False: one of them stays."""
+    deadline = time.monotonic() + KILL_SECONDS
+    while await asyncio.to_thread(_kill_marked, folder):  # again, because one that forked meanwhile may be missed
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(LOOK_SECONDS)
+    return True
 
 
 async def _until(condition: Callable[[], bool], *, seconds: float) -> bool:
@@ -137,7 +146,7 @@ def _held(pid: int) -> Iterator[_Signal]:
         os.close(fd)
 
 
-def _sweep(folder: Folder) -> int:
+def _kill_marked(folder: Folder) -> int:
     """Kill every process that carries this folder's mark; how many there were. Without /proc none is found."""
     if sys.platform != "linux":
         return 0

@@ -185,6 +185,9 @@ class LocalRuntime:
 
     async def _spawn(self, run: RunId, kept: Kept) -> None:
         kept.born = time.monotonic()  # before the attempt: one that fails counts as a death, too
+        # A killed agentd takes its CLI along, but not what that started: it would run on beside its own repetition.
+        if kept.folder.lived and not await process.sweep(kept.folder):
+            raise TimeoutError("some process of the agent's former life does not end")
         env = process.environment(kept.folder, given=self._env, own=os.environ)
         kept.child = await asyncio.to_thread(process.spawn, kept.folder, python=self._python, env=env)
         log.info("agentd started", run=run, deaths=kept.deaths)

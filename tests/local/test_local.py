@@ -163,6 +163,23 @@ async def test_everything_a_run_started_is_gone_when_it_is_stopped(local: LocalR
     assert not folder.path.exists()
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="nothing is found without /proc")
+async def test_what_a_killed_agentd_left_running_is_ended_before_the_next_one_starts(
+    tmp_path: Path, folder: Folder
+) -> None:
+    python = tmp_path / "python"
+    async with living(tmp_path / "runs", python=str(python)) as local:
+        with popen("/bin/sleep", "60", env={process.MARK: str(folder.path)}) as stray:
+            look = f"[ -e /proc/{stray.pid}/exe ] && echo left >> {tmp_path}/seen || echo gone >> {tmp_path}/seen"
+            python.write_text(f'#!/bin/sh\n{look}\nexec {sys.executable} "$@"\n')
+            python.chmod(0o755)
+            agentd = await started(local, folder)
+            agentd.kill()
+            await eventually(lambda: folder.holder() not in {None, 0, agentd.pid})
+            await local.stop(RUN)
+            assert (tmp_path / "seen").read_text().split() == ["left", "gone"]
+
+
 async def test_one_that_does_not_listen_is_killed(
     local: LocalRuntime, folder: Folder, monkeypatch: pytest.MonkeyPatch
 ) -> None:
