@@ -31,6 +31,7 @@ SILENCE_SECONDS = 3 * wire.BEAT_SECONDS
 HEARD_SECONDS = 20.0
 RESUME_SECONDS = 5.0
 STOP_SECONDS = 40.0
+MOST_LOSSES = 5
 PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
@@ -196,7 +197,7 @@ class Drive:
             if batch.lost or (batch.behind and not batch.fresh and loop.time() - resumed > RESUME_SECONDS):
                 await session.send(Resume(run.state.epoch, run.state.n))
                 resumed = loop.time()
-            if run.state.finished:
+            if run.state.finished or run.state.ended:
                 return
 
     async def _record(self, run: LiveRun, frames: list[Frame]) -> None:
@@ -228,6 +229,9 @@ class Drive:
 
     async def _begin_again(self, run: LiveRun, epoch: str) -> None:
         """The pod's state is gone: what people said before is said again, in order."""
+        if len(run.state.past) >= MOST_LOSSES:
+            await self.end(run, "lost", f"its state was lost {MOST_LOSSES + 1} times")
+            return
         said: list[tuple[str, ev.Event]] = []
         seen: set[str] = set()
         async for entries in self._store.journal(run.id):
@@ -235,7 +239,13 @@ class Drive:
                 if isinstance(entry.event, ev.Said) and entry.event.id not in seen:
                     seen.add(entry.event.id)
                     said.append((f"again/{epoch}/{entry.event.id}", entry.event))
-        await run.write(lambda _: Draft([(f"lost/{epoch}", ev.StateLost(epoch)), *said]))
+
+        def decide(state: State) -> Draft | None:
+            """Nothing when more was said while the journal was read; the next frame brings us here again."""
+            unseen = [c for c in state.pending.values() if isinstance(c.order, wire.Say) and c.id not in seen]
+            return None if unseen or state.epoch == epoch else Draft([(f"lost/{epoch}", ev.StateLost(epoch)), *said])
+
+        await run.write(decide)
 
 
 async def _at_least_one(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

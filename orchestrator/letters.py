@@ -28,11 +28,6 @@ def page_key(run: RunId, page: int) -> str:
     return f"{run}/page/{page}"
 
 
-def ask_key(run: RunId, ask: str) -> str:
-    """The letter that an Ask is."""
-    return f"{run}/ask/{short(ask)}"
-
-
 def ask_token(run: RunId, ask: str, pick: int) -> str:
     """The button of an Ask's choice."""
     return f"ask:{run}:{short(ask)}:{pick}"
@@ -65,7 +60,7 @@ def speak(state: State, entry: ev.Entry) -> list[Letter]:
             first_look = Message(status=Phase.WORKING.value, since=entry.at)
             return [pen.post(page_key(run, state.page + 1), first_look)]
         case wire.Asked() as asked if asked.ask not in state.answers and asked.ask not in state.asks:
-            return [pen.post(ask_key(run, asked.ask), _question(run, asked))]
+            return [pen.post(_key(run, entry.key), _question(run, asked))]
         case ev.Answered() as answered if answered.ask in state.asks:
             who = answered.by.name or answered.by.id
             return [_settled(pen, state, answered.ask, f"{answered.words} ({who})")]
@@ -75,20 +70,21 @@ def speak(state: State, entry: ev.Entry) -> list[Letter]:
             return _turn_end(pen, state, entry, ended)
         case wire.FilePiece() as piece if piece.last:
             file = File(ArtifactId(piece.sha256), piece.name, piece.size)
-            return [pen.post(f"{run}/file/{short(piece.file)}", Message(status=f"file · {piece.name}", files=(file,)))]
+            return [pen.post(_key(run, entry.key), Message(status=f"file · {piece.name}", files=(file,)))]
         case wire.Noticed() as notice if notice.level == "error" and not state.working:
-            return [pen.post(_key(run, entry), Message(status=f"⚠ {notice.text}", rings=True))]
+            return [pen.post(_key(run, entry.key), Message(status=f"⚠ {notice.text}", rings=True))]
         case ev.StateLost():
             words = "⚠ the agent's state was lost; it begins again with the task and with everything you said"
-            return [pen.post(_key(run, entry), Message(status=words, rings=True))]
+            return [pen.post(_key(run, entry.key), Message(status=words, rings=True))]
         case ev.Ended() as end:
             return _run_end(pen, state, entry, end)
         case _:
             return []
 
 
-def _key(run: RunId, entry: ev.Entry) -> str:
-    return f"{run}/{entry.key}"
+def _key(run: RunId, entry: str) -> str:
+    """The letter that an entry causes. What agents call their asks and files would not do as a key: they forget."""
+    return f"{run}/{entry}"
 
 
 def _question(run: RunId, asked: wire.Asked) -> Message:
@@ -119,10 +115,10 @@ def _style(asked: wire.Asked, label: str) -> Style:
 
 
 def _settled(pen: _Pen, state: State, ask: str, words: str) -> Letter:
-    asked = state.asks[ask].asked
-    question = _question(state.run, asked)
+    waiting = state.asks[ask]
+    question = _question(state.run, waiting.asked)
     settled = Message(text=question.text, status=f"answered · {words}"[:400])
-    return pen.edit(ask_key(state.run, ask), settled)
+    return pen.edit(_key(state.run, waiting.key), settled)
 
 
 def _close_page(pen: _Pen, state: State, words: str, *, text: str) -> list[Letter]:
@@ -150,9 +146,9 @@ def _turn_end(pen: _Pen, state: State, entry: ev.Entry, ended: wire.TurnEnded) -
     letters += _close_page(pen, state, " · ".join(facts), text=before)
     if ended.error:
         status = f"⚠ {OUTCOMES.get(ended.outcome, ended.outcome)} · {ended.error}"
-        letters.append(pen.post(_key(run, entry), Message(text=final, status=status, rings=True)))
+        letters.append(pen.post(_key(run, entry.key), Message(text=final, status=status, rings=True)))
     elif final:
-        letters.append(pen.post(_key(run, entry), Message(text=final, rings=True)))
+        letters.append(pen.post(_key(run, entry.key), Message(text=final, rings=True)))
     return letters
 
 
@@ -165,7 +161,7 @@ def _run_end(pen: _Pen, state: State, entry: ev.Entry, end: ev.Ended) -> list[Le
     facts += [dollars(end.cost_usd), span(end.seconds)]
     again = Button("Launch again", f"again:{run}")
     status = " · ".join(fact for fact in facts if fact)
-    letters.append(pen.post(_key(run, entry), Message(status=status, buttons=(again,), rings=True)))
+    letters.append(pen.post(_key(run, entry.key), Message(status=status, buttons=(again,), rings=True)))
     return letters
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 from typing import Any
@@ -31,7 +31,7 @@ RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 """Pauses of a place whose platform fails, one failure after another."""
 
 BOARD_SECONDS = 1.0
-"""A dashboard changes no more often than this, however many runs it shows."""
+"""A dashboard is drawn no more often than this, however many runs it shows."""
 
 LEAST_SECONDS = 0.001
 """No pause is shorter: rounding must never make a place turn on the spot."""
@@ -125,7 +125,7 @@ class PostOffice:
         page = place.pages.get(key)
         if page is None:
             page = place.pages[key] = _Page(key, where, look, lane)
-            self._group.create_task(self._find(place, page))
+            self._begin(self._find(place, page))
         page.dirty = True
         if page.id is not None:
             place.woken.set()
@@ -159,8 +159,16 @@ class PostOffice:
         place = self._places.get(scope)
         if place is None:
             place = self._places[scope] = _Place(Budget(chat.pace(where)))
-            self._group.create_task(self._serve(scope, place))
+            self._begin(self._serve(scope, place))
         return place
+
+    def _begin(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do this beside the rest. While the bot is leaving, nothing begins: the next life reads the outbox."""
+        try:
+            self._group.create_task(work)
+        except RuntimeError:  # the group's word for that it accepts no more
+            work.close()
+            log.info("left for the next life")
 
     async def _find(self, place: _Place, page: _Page) -> None:
         """A page that was posted in a former life has its message already."""
@@ -250,12 +258,13 @@ class PostOffice:
         place.pages.pop(page.key)
         place.pages[page.key] = page  # to the end of the row: the others come first now
         page.dirty = False
+        if page.lane is Lane.BOARD:  # also when it turns out to look the same: it is drawn from every run there is
+            page.due = loop.time() + BOARD_SECONDS
         look = page.look(place.budget.slowed(loop.time()))
         message_id = page.id
         if look == page.shown or message_id is None:
             return
-        every = place.budget.edit_every(loop.time())
-        page.due = loop.time() + (max(every, BOARD_SECONDS) if page.lane is Lane.BOARD else every)
+        page.due = max(page.due, loop.time() + place.budget.edit_every(loop.time()))
         chat = self._chats[page.where.platform]
         try:
             done = await self._within(place, lambda: chat.edit(page.where, message_id, look))

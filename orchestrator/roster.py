@@ -18,7 +18,7 @@ from orchestrator.errors import Trouble
 from orchestrator.nouns import Conversation, RunId
 from orchestrator.ports import Change, Runtime, Store
 from orchestrator.post import PostOffice
-from orchestrator.run import SYSTEM, State, command_id, fold
+from orchestrator.run import SYSTEM, State, Waiting, command_id, fold
 from orchestrator.runs import Clock, Draft, LiveRun, load
 from orchestrator.view import span
 
@@ -177,14 +177,14 @@ class Roster:
             await self._expire(run, f"nobody said anything for {span(limits.idle)}")
         for waiting in list(state.asks.values()):
             if now - waiting.at > limits.ask:
-                await self._give_up(run, waiting.asked.ask, span(limits.ask))
+                await self._give_up(run, waiting, span(limits.ask))
 
     async def _expire(self, run: LiveRun, words: str) -> None:
         id_ = command_id(f"{run.id}/expired")
         await run.write(lambda state: None if state.stop else Draft([("expired", ev.StopAsked(id_, words, SYSTEM))]))
 
-    async def _give_up(self, run: LiveRun, ask: str, how_long: str) -> None:
-        id_ = command_id(f"{run.id}/unanswered/{ask}")
+    async def _give_up(self, run: LiveRun, waiting: Waiting, how_long: str) -> None:
+        ask, id_ = waiting.asked.ask, command_id(f"{run.id}/unanswered/{waiting.key}")
         text = f"No answer came within {how_long}. Go on without it where you can, otherwise stop here."
         answered = ev.Answered(id_, ask, f"no answer within {how_long}", SYSTEM, text=text)
         await run.write(lambda state: Draft([(f"in/{id_}", answered)]) if ask in state.asks else None)

@@ -25,6 +25,9 @@ LOG_LINES = 200
 TEXT_KEPT = 16_000
 """Characters of the present turn's text that are kept for its page."""
 
+LEAST_BUDGET = 0.01
+"""Dollars that a session is started with when nothing is left: it ends by its budget and says so."""
+
 SYSTEM = Person("army", "army", "RJ AI Army")
 """Who did what no person did: deadlines and limits."""
 
@@ -54,10 +57,11 @@ class Tool:
 
 @dataclass(slots=True)
 class Waiting:
-    """An Ask that is open, since `at`."""
+    """An Ask that is open, since `at`. `key` is its entry's: an agent that begins again gives old names to new asks."""
 
     asked: wire.Asked
     at: float
+    key: str
 
 
 @dataclass(slots=True)
@@ -152,11 +156,16 @@ def start_of(state: State) -> Command:
             allowed=agent.allowed,
             disallowed=agent.disallowed,
             repositories=agent.repositories,
-            budget_usd=state.launched.budget_usd,
+            budget_usd=_budget_left(state.launched.budget_usd, state.cost_usd),
             script=agent.script,
             files=tuple(upload_name(file) for file in state.launched.files),
         ),
     )
+
+
+def _budget_left(budget_usd: float, spent_usd: float) -> float:
+    """A run that begins again has no second budget. 0 would mean without a cap."""
+    return max(LEAST_BUDGET, budget_usd - spent_usd) if budget_usd > 0 else 0.0
 
 
 def upload_name(file: File) -> str:
@@ -175,7 +184,7 @@ def fold(state: State, entry: ev.Entry) -> None:
     if isinstance(event, ev.Deed):
         _fold_deed(state, event, entry.at)
     else:
-        _fold_report(state, event, entry.at)
+        _fold_report(state, event, entry)
 
 
 def _fold_deed(state: State, event: ev.Deed, at: float) -> None:
@@ -192,6 +201,7 @@ def _fold_deed(state: State, event: ev.Deed, at: float) -> None:
         case ev.Said():
             files = tuple(upload_name(file) for file in event.files)
             state.files[event.id] = event.files
+            state.pending.pop(event.id, None)  # said again after the state was lost: in the order of all that was said
             state.pending[event.id] = Command(event.id, wire.Say(event.text, files=files, quoted=event.quoted))
         case ev.Answered():
             state.asks.pop(event.ask, None)
@@ -215,7 +225,7 @@ def _fold_deed(state: State, event: ev.Deed, at: float) -> None:
             assert_never(event)
 
 
-def _fold_report(state: State, event: wire.Report, at: float) -> None:
+def _fold_report(state: State, event: wire.Report, entry: ev.Entry) -> None:
     match event:
         case wire.Heard():
             state.pending.pop(event.id, None)
@@ -223,7 +233,7 @@ def _fold_report(state: State, event: wire.Report, at: float) -> None:
         case wire.CliStarted():
             state.session = event
         case wire.TurnStarted():
-            state.working, state.turn_began, state.notice = True, at, None
+            state.working, state.turn_began, state.notice = True, entry.at, None
             if not state.page_open:
                 state.page, state.page_open = state.page + 1, True
                 state.done.clear()
@@ -242,7 +252,7 @@ def _fold_report(state: State, event: wire.Report, at: float) -> None:
                 state.done.append(f"{'✓' if event.ok else '✗'} {tool.text}")
         case wire.Asked():
             if event.ask not in state.answers:  # asked again after a crash, but answered meanwhile
-                state.asks[event.ask] = Waiting(event, at)
+                state.asks.setdefault(event.ask, Waiting(event, entry.at, entry.key))
         case wire.AskWithdrawn():
             state.asks.pop(event.ask, None)
         case wire.TurnEnded():
@@ -267,6 +277,7 @@ def _begin_again(state: State, epoch: str) -> None:
     state.epoch, state.n = epoch, 0
     state.session, state.working = None, False
     state.asks.clear()
+    state.answers.clear()
     state.tools.clear()
     state.done.clear()
     state.blocks.clear()
