@@ -33,7 +33,8 @@ def main() -> int:
         return _refuse(f"another agentd works on {asked.state}; one at a time.")
     except OSError as error:
         return _refuse(f"cannot use the folder {asked.state}: {error.strerror}. Name one that can be written.")
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)  # it outlives the terminal that it was started from
+    # It outlives the terminal that it was started from. One that is ignored would be so in all that it starts, too.
+    signal.signal(signal.SIGHUP, lambda *_: None)
     adopt_orphans()
     return asyncio.run(_live(folder, Deadlines().times(asked.pace)))
 

@@ -153,7 +153,7 @@ class Life:
         if known is not None and not error:
             try:
                 await self._act(known)
-            except Exception:  # noqa: BLE001 - as above
+            except Exception:  # noqa: BLE001 - a bug ends the run, visibly; raised, it would begin again for ever
                 self._wish.make(_bug("agentd"))
 
     async def _objection(self, command: Command | Unknown) -> str:
@@ -198,11 +198,17 @@ class Life:
     # --- the run ---
 
     async def _until_over(self) -> Ending:
-        await either(self._started_wait(), self._wish.wait())
+        await either(self._started.wait(), self._wish.wait())
         if (ending := self._wish.now()) is not None:
             return ending
         assert self._inbox.start is not None, "either of the two was waited for"
         start = self._inbox.start[1]
+        try:
+            return await self._carry_out(start)
+        except Exception:  # noqa: BLE001 - a bug ends the run, visibly; raised, it would begin again for ever
+            return _bug(start.driver)
+
+    async def _carry_out(self, start: Start) -> Ending:
         await either(self._clone(start.repositories), self._wish.wait())
         if (ending := self._wish.now()) is not None:
             return ending
@@ -210,13 +216,7 @@ class Life:
             driver = _driver(start, self._folder.workplace)
         except ValueError as error:
             return Ending("failed", str(error))
-        try:
-            return await self._keep_running(self._open(start, driver))
-        except Exception:  # noqa: BLE001 - a bug ends the run, visibly; raised, it would begin again for ever
-            return _bug(start.driver)
-
-    async def _started_wait(self) -> None:
-        await self._started.wait()
+        return await self._keep_running(self._open(start, driver))
 
     async def _clone(self, urls: tuple[str, ...]) -> None:
         async for noticed in clone(self._reaper, urls, self._folder.workplace.workspace):
@@ -298,6 +298,8 @@ class Life:
 def _bug(where: str) -> Ending:
     complain_at_length()
     error = sys.exc_info()[1]
+    while isinstance(error, ExceptionGroup):  # what a person is told is the bug, not the wrapping
+        error = error.exceptions[0]
     return Ending("failed", f"A bug in agentd or its driver of {where}: {error!r}. The pod's log has the details.")
 
 

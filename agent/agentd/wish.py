@@ -41,7 +41,7 @@ class Wish:
         await self._made.wait()
 
 
-async def either(*waits: Coroutine[Any, Any, None]) -> None:
+async def either(*waits: Coroutine[Any, Any, object]) -> None:
     """Return when the first of these does; the others are cancelled."""
     async with asyncio.TaskGroup() as tasks:
         running = [tasks.create_task(wait) for wait in waits]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from pathlib import Path
 
@@ -134,3 +135,24 @@ async def test_a_program_that_is_busy_for_a_moment_ends_no_run(tmp_path: Path) -
         assert (await pod.until(Wrote)).text == "started"
         await pod.stop()
     pod.check()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+async def test_programs_start_with_no_signal_ignored(tmp_path: Path) -> None:
+    """agentd itself outlives the hang-up of its terminal; what the agent runs behaves as it does anywhere else."""
+    async with Pod(tmp_path / "pod", module=ODD) as pod:
+        await pod.start("grep SigIgn /proc/self/status", driver="odd", script="")
+        assert int((await pod.until(Wrote)).text.split()[1], 16) == 0
+        assert pod.process is not None
+        pod.process.send_signal(signal.SIGHUP)
+        await pod.say("echo still here")
+        await pod.until(Wrote, lambda wrote: wrote.text == "still here")
+        await pod.stop()
+
+
+async def test_a_bug_while_a_driver_is_made_ends_the_run_with_a_sentence(tmp_path: Path) -> None:
+    async with Pod(tmp_path / "pod") as pod:
+        await pod.start(script="/" + "a" * 5000)  # its name is too long for any system
+        assert await pod.over() == 0
+    pod.check()
+    assert pod.all(Finished)[0].reason == "failed"
