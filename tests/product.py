@@ -97,11 +97,20 @@ class Product:
 
     async def start(self) -> None:
         """Start it and wait until it hears people."""
+        await self.spawn()
+        await self.hears()
+
+    async def spawn(self) -> None:
+        """Start it, and do not wait for anything."""
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 sys.executable, "-m", "bot", "run",
                 cwd=self.data.parent, env=self.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log,
             )  # fmt: skip
+
+    async def hears(self) -> None:
+        """Wait until it hears people."""
+        assert self.process
         async with asyncio.timeout(START_SECONDS), aiohttp.ClientSession() as http:
             while True:
                 assert self.process.returncode is None, f"the bot ended: {self.words()[-2000:]}"

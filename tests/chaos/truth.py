@@ -1,0 +1,219 @@
+"""What happened, read off everything that can be read: the chat as a person sees it, the database, agentd's own journal
+and the rehearsal's list of what it acted on. All of it must tell one story.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from agent.wire import FilePiece, Frame, Report, TurnEnded, parse_up
+from orchestrator import events as ev
+from tests.chaos.cast import Talker, Thread
+from tests.product import Look, Product
+
+
+@dataclass
+class Told:
+    """A conversation as it stands in the chat: the messages by what they are."""
+
+    typed: list[str]
+    finals: list[str]
+    questions: list[str]
+    replies: list[str]
+    pages: list[str]
+    files: list[str]
+    ends: list[str]
+
+
+def read(looks: Sequence[Look]) -> Told:
+    """Sort the messages of a thread. Replies are the only ones without a status and without a ring."""
+    told = Told([], [], [], [], [], [], [])
+    for look in looks:
+        status = "".join(re.findall(r'class="status-words">([^<]*)<', look.html))
+        if look.author == "you":
+            told.typed.append(look.text)
+        elif look.raw["opens"] or look.raw["board"]:
+            continue
+        elif look.rings and status.startswith("ended"):
+            told.ends.append(status)
+        elif status.startswith(("question", "answered")):
+            told.questions.append(look.text)
+        elif look.rings:
+            told.finals.append(look.text)
+        elif status.startswith("file"):
+            told.files.append(status)
+        elif status and not status.startswith("Start an agent"):
+            told.pages.append(status)
+        else:
+            told.replies.append(look.text)
+    return told
+
+
+def is_reply(reply: str, command: str) -> bool:
+    """Whether this is what answers that command."""
+    match command.split():
+        case ["/help"]:
+            return reply.startswith("/launch [agent] <task>")
+        case ["/logs", "3"]:
+            return re.match(r"text Copy \d\d:\d\d:\d\d ", reply) is not None
+        case ["/logs", "many"]:
+            return reply.startswith("/logs many : a number from 1 to 1000")
+        case ["/logs"]:
+            return "belongs into a run's thread" in reply
+        case ["/interrupt"]:
+            return "Use it in the thread of a run" in reply
+        case [word] if word.startswith("/"):
+            return reply.startswith(f"There is no command {word} .")
+        case _:
+            return command in reply and "Start an agent on this?" in reply
+
+
+async def settled(product: Product) -> bool:
+    """Whether nothing is under way any more: no letter, no command, nobody working or asking."""
+    async with aiohttp.ClientSession() as http, http.get(f"{product.url}/metrics") as answer:
+        text = await answer.text()
+    values = {
+        name: float(value) for name, value in (line.rsplit(" ", 1) for line in text.splitlines() if line[0] != "#")
+    }
+    busy = [
+        values[f'army_runs{{phase="{phase}"}}'] for phase in ("queued", "starting", "working", "asking", "stopping")
+    ]
+    return not any((*busy, values["army_waiting_letters"], values["army_unheard_commands"]))
+
+
+def check_thread(thread: Thread, looks: Sequence[Look]) -> int:
+    """Everything of this thread stands once and in order. Returns how many finals there are."""
+    told = read(looks)
+    assert told.typed == thread.typed, f"{thread.place}: the person's own words"
+    commands = [command for command in thread.commands if command != "/stop"]
+    assert len(told.replies) == len(commands), f"{thread.place}: {told.replies} for {commands}"
+    wrong = [
+        (reply, command) for reply, command in zip(told.replies, commands, strict=True) if not is_reply(reply, command)
+    ]
+    assert not wrong, f"{thread.place}: {wrong}"
+    moving = [look.text for look in looks if look.raw["live"]]
+    assert not moving, f"{thread.place}: pages without a last look: {moving}"
+    assert len(told.ends) == int(thread.stopped), f"{thread.place}: {told.ends}"
+    if thread.stopped:
+        return len(told.finals)
+    match thread.agent:
+        case "single":
+            assert told.finals == [f"echo: {text}" for text in thread.said], thread.place
+            assert told.files == ["file · plan.txt"], thread.place
+        case "mixed":
+            heard = re.findall(r"mixed\d+-\d+", " ".join(told.finals))
+            assert heard == thread.said, thread.place
+        case _:
+            assert [text.partition("May I do ")[2].partition("?")[0] for text in told.questions] == thread.said[1:]
+            first, *others = thread.said
+            assert told.finals == [f"ready for {first}", *(f"{thread.answers[text]} to {text}" for text in others)]
+    assert len(told.pages) == len(told.finals), f"{thread.place}: {told.pages}"
+    assert all(page.startswith("done") for page in told.pages), f"{thread.place}: {told.pages}"
+    return len(told.finals)
+
+
+def check_lobby(talker: Talker, looks: Sequence[Look]) -> None:
+    """Each command got one reply, each launch one thread, each /runs one dashboard, of which the last one lives."""
+    told = read(looks)
+    assert told.typed == talker.lobby.typed
+    commands = [command for command in talker.lobby.commands if command != "/runs"]
+    assert len(told.replies) == len(commands), f"{told.replies} for {commands}"
+    wrong = [pair for pair in zip(told.replies, commands, strict=True) if not is_reply(*pair)]
+    assert not wrong
+    opened = [look.text.removesuffix("Open thread").strip() for look in looks if look.raw["opens"]]
+    assert sorted(opened) == sorted(talker.titles)
+    asked = talker.lobby.commands.count("/runs")
+    assert told.pages == ["the dashboard has moved down"] * (asked - 1)
+    boards = [look for look in looks if look.raw["board"]]
+    assert len(boards) == min(1, asked)
+
+
+def boards_are_true(talker: Talker, looks: Sequence[Look]) -> bool:
+    """Every dashboard shows every run, and that nothing is under way."""
+    boards = [look for look in looks if look.raw["board"]]
+    phases = [re.findall(r'class="phase (\w+)"', board.html) for board in boards]
+    return all(len(shown) == len(talker.titles) and set(shown) == {"idle", "ended"} for shown in phases)
+
+
+@dataclass(frozen=True)
+class Sums:
+    """How much was checked."""
+
+    runs: int
+    frames: int
+    finals: int
+    letters: int
+
+
+def check_others(talker: Talker, finals: Sequence[Sequence[str]]) -> None:
+    """Runs that were launched by a tap did their one task."""
+    tasks = [title for title in talker.titles if title not in {thread.said[0] for thread in talker.threads}]
+    assert sorted(map(list, finals)) == sorted([f"echo: {task}"] for task in tasks)
+
+
+def check_disk(data: Path, threads: Sequence[Thread]) -> Sums:
+    """The journal has no gap and is agentd's own; the agent acted once on everything; every letter was delivered."""
+    db = sqlite3.connect(f"file:{data / 'army.db'}?mode=ro", uri=True)
+    try:
+        journal = db.execute("SELECT run, key, kind, body FROM journal ORDER BY seq").fetchall()
+        letters = db.execute("SELECT run, key, edits, message_id, lost FROM outbox ORDER BY seq").fetchall()
+    finally:
+        db.close()
+    assert [letter for letter in letters if letter[3] is None or letter[4] is not None] == []
+    frames = finals = 0
+    said = {thread.said[0]: thread.said for thread in threads}
+    runs = dict.fromkeys(run for run, *_ in journal)
+    for run in runs:
+        mine = [(key, ev.read(kind, body)) for of, key, kind, body in journal if of == run]
+        told = [(key, event) for key, event in mine if key.startswith("f/")]
+        assert len({key.split("/")[1] for key, _ in told}) <= 1, f"{run}: more than one epoch"
+        assert [int(key.split("/")[2]) for key, _ in told] == list(range(1, len(told) + 1)), f"{run}: a gap"
+        check_order(run, letters, [key for key, _ in told])
+        frames += len(told)
+        finals += sum(isinstance(event, TurnEnded) for _, event in told)
+        state = data / "runs" / run / "state"
+        if state.exists():
+            assert [event for _, event in told] == reports(state / "journal"), f"{run}: not what agentd has"
+            did = acted(state)
+            assert did == [text for _, event in mine for text in _words(event)], f"{run}: what the agent acted on"
+            assert did == said.get(did[0], did[:1]), f"{run}: what the agent acted on"
+    return Sums(len(runs), frames, finals, len(letters))
+
+
+def check_order(run: str, letters: Sequence[tuple[Any, ...]], keys: Sequence[str]) -> None:
+    """What the agent reported stands in the chat in the order of its numbers."""
+    posted = {key: message_id for of, key, edits, message_id, _ in letters if of == run and not edits}
+    ids = [posted[f"{run}/{key}"] for key in keys if f"{run}/{key}" in posted]
+    assert ids == sorted(ids), f"{run}: letters out of order"
+    assert len(set(ids)) == len(ids)
+
+
+def _words(event: ev.Event) -> tuple[str, ...]:
+    match event:
+        case ev.Launched():
+            return (event.task,)
+        case ev.Said():
+            return (event.text,)
+        case _:
+            return ()
+
+
+def acted(state: Path) -> list[str]:
+    """What the rehearsal acted on, in order."""
+    lines = (state / "home" / "rehearsal" / "acted.jsonl").read_text().splitlines()
+    return [json.loads(line)["text"] for line in lines]
+
+
+def reports(journal: Path) -> list[Report]:
+    """Everything in agentd's own journal; files without their content, as the bot keeps them."""
+    found = [parse_up(line) for line in journal.read_bytes().splitlines()[1:]]
+    whole = [frame.report for frame in found if isinstance(frame, Frame)]
+    return [replace(report, data="") if isinstance(report, FilePiece) else report for report in whole]
