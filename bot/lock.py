@@ -5,7 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from orchestrator.errors import Refused
@@ -28,8 +28,9 @@ def only_bot(data_dir: Path) -> Iterator[None]:
                 f"Another bot (process {holder}) already uses the data directory {data_dir.absolute()}. "
                 "Stop it first, or give this one a DATA_DIR of its own."
             ) from None
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        with suppress(OSError):  # a full disk: the lock holds all the same, and others only do not read who has it
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
         yield
     finally:
         os.close(lock)  # the file stays: removing it would let two bots lock two files of one name

@@ -27,8 +27,8 @@ def main() -> int:
         folder = Folder.make(asked.state.resolve(), workspace=asked.workspace and asked.workspace.resolve())
         lock = os.open(folder.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)  # by which the local runtime knows whom to end
+        # By this number the local runtime knows whom to end. Written over the former one: a full disk has room for it.
+        os.pwrite(lock, f"{os.getpid():<20}\n".encode(), 0)
     except BlockingIOError:
         return _refuse(f"another agentd works on {asked.state}; one at a time.")
     except OSError as error:
