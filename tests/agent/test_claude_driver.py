@@ -474,3 +474,11 @@ def test_a_line_nested_too_deeply_is_kept_as_it_is() -> None:
     told = Told(started())
     told.take(told.driver.read(b'{"type":' + b"[" * 100_000 + b"]" * 100_000 + b"}"))
     assert [other.type for other in told.all(Other)] == ["unreadable"]
+
+
+def test_what_no_command_line_holds_is_refused_before_the_start() -> None:
+    started(instructions="ü" * 60_000)
+    with pytest.raises(ValueError, match=r"instructions have 1\d\d KiB; 120 KiB is the most. Shorten"):
+        started(instructions="ü" * 65_000)
+    with pytest.raises(ValueError, match="model hold a zero byte"):
+        started(model="a\0b")

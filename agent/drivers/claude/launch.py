@@ -31,6 +31,9 @@ STREAM = (
     "--disable-slash-commands",
 )
 
+LONGEST_ARGUMENT = 120 << 10
+"""Linux takes 128 KiB, the zero at the end included."""
+
 ASKING = ("AskUserQuestion", "ExitPlanMode")
 """Tools by which the agent turns to the person: they are no power that a profile has to grant."""
 
@@ -55,6 +58,19 @@ def launch(start: Start, place: Workplace, *, resumed: bool, left_usd: float | N
     if start.permission == "autonomous" and os.geteuid() == 0:
         env["IS_SANDBOX"] = "1"  # otherwise the CLI refuses to skip permissions as root
     return Launch(tuple(argv), env)
+
+
+def objection(argv: tuple[str, ...]) -> str:
+    """Why no system starts this command line, in a sentence; empty when nothing speaks against it."""
+    for argument in argv:
+        name = argument.partition("=")[0].removeprefix("--")
+        what = {"append-system-prompt": "instructions"}.get(name, name)
+        if (size := len(argument.encode("utf-8", "replace"))) > LONGEST_ARGUMENT:
+            words = f"The agent's {what} have {size >> 10} KiB; {LONGEST_ARGUMENT >> 10} KiB is the most. "
+            return words + "Shorten them, or put the rest into a file of a repository."
+        if "\0" in argument:
+            return f"The agent's {what} hold a zero byte, which no program can be given. Remove it."
+    return ""
 
 
 def _permission(start: Start) -> list[str]:

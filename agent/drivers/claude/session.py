@@ -15,7 +15,7 @@ from typing import Any
 from agent.driver import Done, Input, Launch, Step, Tell, Workplace
 from agent.drivers.claude import words
 from agent.drivers.claude.asks import Asks, refuse, tell
-from agent.drivers.claude.launch import launch
+from agent.drivers.claude.launch import launch, objection
 from agent.drivers.claude.loose import mapping, number, objects, word
 from agent.drivers.claude.notices import Notices
 from agent.drivers.claude.once import Refs
@@ -46,7 +46,7 @@ LOST_END = "The CLI ended while it finished this turn; its last words may be mis
 
 
 class Claude:
-    """See `agent.driver.Driver`."""
+    """See `agent.driver.Driver`. Raises ValueError with a sentence for what cannot be started."""
 
     name = "claude"
 
@@ -64,6 +64,8 @@ class Claude:
         self._version = ""
         self._requests = count(1)
         self._forget_process()
+        if words := objection(launch(start, place, resumed=False, left_usd=None).argv):
+            raise ValueError(words)
 
     def launch(self, *, attempt: int, spent_usd: float) -> Launch:
         """See `Driver.launch`."""
