@@ -33,8 +33,10 @@ class Rehearsal:
         """A Python process of the same interpreter."""
         self._attempt = attempt
         argv = (
-            sys.executable, "-m", "agent.rehearsal", "--script", str(self._script), "--session", self._start.session,
-            "--state", str(self._workplace.home / "rehearsal"), "--outbox", str(self._workplace.outbox),
+            # -P: the workspace is no place to import from; a repository may be called `agent` or `json`
+            sys.executable, "-P", "-m", "agent.rehearsal", "--script", str(self._script),
+            "--session", self._start.session, "--state", str(self._workplace.home / "rehearsal"),
+            "--outbox", str(self._workplace.outbox),
         )  # fmt: skip
         path = os.pathsep.join(filter(None, (str(ROOT), os.environ.get("PYTHONPATH", ""))))
         return Launch(argv, {"PYTHONPATH": path})

@@ -236,10 +236,10 @@ async def test_secrets_are_masked_in_everything(tmp_path: Path) -> None:
     assert not [live for live in pod.live if isinstance(live, TextSoFar) and SECRET[:12] in live.text]
 
 
-def make_repository(folder: Path) -> Path:
+def make_repository(folder: Path, *, file: str = "README.md") -> Path:
     """A repository with one commit."""
     folder.mkdir(parents=True)
-    (folder / "README.md").write_text("hello")
+    (folder / file).write_text("hello")
     git = ("git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", str(folder))
     for words in (("init", "-q"), ("add", "."), ("commit", "-q", "-m", "one")):
         subprocess.run((*git, *words), check=True)
@@ -274,3 +274,11 @@ async def test_a_crash_is_said_and_the_same_turn_goes_on(tmp_path: Path) -> None
     assert [wrote.text for wrote in pod.all(Wrote)] == ["before the crash", "after the crash: carry on"]
     assert len(pod.all(TurnStarted)) == 1
     assert [started.attempt for started in pod.all(CliStarted)] == [1, 2]
+
+
+async def test_a_repository_does_not_stand_in_the_way_of_the_rehearsal(tmp_path: Path) -> None:
+    make_repository(tmp_path / "origin" / "json", file="__init__.py")
+    async with Pod(tmp_path / "pod") as pod:
+        await pod.start(repositories=(f"file://{tmp_path}/origin/json",))
+        assert (await pod.until(TurnEnded)).text == "echo: hello"
+        await pod.stop()
