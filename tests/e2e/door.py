@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from tests.product import Product
@@ -21,11 +21,15 @@ class Said:
 
 
 async def command(
-    product: Product, *arguments: str, env: Mapping[str, str] | None = None, within: float = 20.0
+    product: Product,
+    *arguments: str,
+    env: Mapping[str, str] | None = None,
+    under: Sequence[str] = (),
+    within: float = 20.0,
 ) -> Said:
     """Run `python -m bot …` in this product's surroundings until it ends. It never shows a traceback."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "bot", *arguments,
+        *under, sys.executable, "-m", "bot", *arguments,
         cwd=product.data.parent, env=product.environment() | dict(env or {}),
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
     )  # fmt: skip

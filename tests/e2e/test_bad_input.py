@@ -8,7 +8,7 @@ import os
 import resource
 import sqlite3
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 
@@ -34,7 +34,7 @@ async def bot(tmp_path: Path) -> AsyncIterator[Product]:
         assert "Traceback" not in bot.words()
 
 
-def said_once(*words: str) -> object:
+def said_once(*words: str) -> Callable[[list[Look]], bool]:
     """A condition: each of these is an answer of its own, in this order, once."""
 
     def condition(looks: list[Look]) -> bool:
@@ -179,6 +179,35 @@ async def test_a_full_disk_of_an_agent_is_told_on_its_page_and_loses_nothing(bot
         looks = await me.sees("runs", lambda looks: "the pod's disk is full" in looks[0].text)
         assert "the agent waits until there is room again" in looks[0].text
     await me.sees(run, said_once("one", "two", "three"))
+
+
+@linux
+async def test_a_start_on_a_full_disk_says_so_and_works_later(tmp_path: Path) -> None:
+    bot = Product(tmp_path / "var")
+    await keep(bot.data, ECHO)
+    said = await command(bot, "run", under=("prlimit", "--fsize=0"))
+    assert said.code == 1
+    assert said.err.startswith(f"✗ The disk failed under {bot.data / 'army.db'}")
+    async with bot:
+        me = bot.person()
+        run = await me.launch("echo", "one")
+        await me.sees(run, said_once("one"))
+
+
+@linux
+async def test_agentd_comes_back_on_a_full_disk(tmp_path: Path) -> None:
+    start = (sys.executable, "-m", "agent.agentd", "--state", str(tmp_path / "state"))
+    pipe = asyncio.subprocess.PIPE
+    for under in ((), ("prlimit", "--fsize=21")):  # as much as its lock has already
+        agentd = await asyncio.create_subprocess_exec(*under, *start, stdin=pipe, stdout=pipe)
+        assert agentd.stdin
+        assert agentd.stdout
+        agentd.stdin.write(b'{"do":"resume"}\n')
+        async with asyncio.timeout(10):
+            await agentd.stdout.readuntil(b'"beat"')
+        assert (tmp_path / "state" / "lock").read_text().split() == [str(agentd.pid)]
+        agentd.kill()
+        await agentd.wait()
 
 
 @contextmanager
