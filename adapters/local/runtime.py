@@ -184,6 +184,8 @@ class LocalRuntime:
             log.warning("agentd died", run=run, deaths=kept.deaths, said=kept.folder.last_words())
 
     async def _spawn(self, run: RunId, kept: Kept) -> None:
+        if (session := self._attached.get(run)) is not None:
+            session.close()  # it was to the one that died: what that had read and not kept must be said again
         kept.born = time.monotonic()  # before the attempt: one that fails counts as a death, too
         # A killed agentd takes its CLI along, but not what that started: it would run on beside its own repetition.
         if kept.folder.lived and not await process.sweep(kept.folder):

@@ -346,3 +346,17 @@ def _mark(one: psutil.Process) -> str | None:
         return one.environ().get(process.MARK)
     except psutil.Error:
         return None
+
+
+async def test_a_session_ends_with_its_agentd_also_when_the_next_one_comes_first(
+    local: LocalRuntime, folder: Folder
+) -> None:
+    """Whoever was slow to hear of the death must not take the new one for the old: that has read some of his words."""
+    agentd = await started(local, folder)
+    async with local.attach(RUN) as session:
+        agentd.kill()
+        await eventually(lambda: folder.holder() not in {agentd.pid, None})
+        async with asyncio.timeout(DEADLINE):
+            assert [batch async for batch in session.frames()] in ([], [[]])
+        with pytest.raises(Broken):
+            await session.send(Resume())
