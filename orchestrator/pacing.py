@@ -31,7 +31,7 @@ class Budget:
             return self.closed_until - now
         while self._spent and self._spent[0] <= now - self.pace.per:
             self._spent.popleft()
-        allowed = self.pace.burst - (0 if lane is Lane.FIRST else self.pace.reserve)
+        allowed = max(1, self.pace.burst - (0 if lane is Lane.FIRST else self.pace.reserve))
         if len(self._spent) < allowed:
             return 0.0
         return self._spent[len(self._spent) - allowed] + self.pace.per - now
@@ -48,6 +48,11 @@ class Budget:
     def pause(self, seconds: float, now: float) -> None:
         """Nothing leaves for so long, for a reason that is not the platform's pace."""
         self.closed_until = max(self.closed_until, now + seconds)
+
+    def remembers(self, now: float) -> float:
+        """Seconds after which a new budget would be no other than this one."""
+        spent = self._spent[-1] + self.pace.per if self._spent else 0.0
+        return max(spent, self.closed_until, self._slow_until) - now
 
     def slowed(self, now: float) -> float:
         """Seconds for which this place stays slow; 0 when it is not."""

@@ -10,16 +10,16 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, repeat
 from typing import Any
 
 import structlog
 
-from orchestrator.errors import Broken, Busy, Gone, Refused, Trouble
+from orchestrator.errors import Broken, Busy, Gone, Refused
 from orchestrator.nouns import Conversation, Lane, Letter, Message, MessageId
 from orchestrator.pacing import Budget
-from orchestrator.ports import Chat, Store
+from orchestrator.ports import Change, Chat, Store
 from orchestrator.tasks import woken
 
 log = structlog.get_logger()
@@ -35,6 +35,9 @@ BOARD_SECONDS = 1.0
 
 LEAST_SECONDS = 0.001
 """No pause is shorter: rounding must never make a place turn on the spot."""
+
+EXCUSE = "/refused"
+"""What the key of a letter ends in that stands for one which the platform refused."""
 
 Look = Callable[[float], Message]
 """What a page looks like now; the argument is for how many seconds more its place is slow (0: it is not)."""
@@ -103,18 +106,21 @@ class PostOffice:
         self._store = store
         self._group = group
         self._places: dict[str, _Place] = {}
+        self._taken: set[str] = set()  # the keys of the letters that wait here
 
     def take(self, letters: Iterable[Letter]) -> None:
-        """These are in the outbox now: deliver them, after all that this place was given before."""
+        """These are in the outbox now: deliver them, after all that this place was given before. Twice is once."""
         for letter in letters:
+            if letter.key in self._taken:
+                continue
             place = self._place(letter.where)
             if place is None:
                 log.error("letter to a platform that is not connected", key=letter.key, where=str(letter.where))
                 continue
             if letter.edits:
                 place.pages.pop(letter.edits, None)  # its last look is on the way: no live edit may come after it
-            lane = letter.lane if letter.lane is Lane.ALERT else Lane.FIRST
-            place.letters[lane].append(letter)
+            place.letters[_queue(letter)].append(letter)
+            self._taken.add(letter.key)
             place.woken.set()
 
     def show(self, key: str, where: Conversation, look: Look, *, lane: Lane = Lane.LIVE) -> None:
@@ -172,11 +178,16 @@ class PostOffice:
 
     async def _find(self, place: _Place, page: _Page) -> None:
         """A page that was posted in a former life has its message already."""
-        try:
-            sent = await self._store.sent(page.key)
-        except Broken as error:
-            log.warning("page not found", key=page.key, error=str(error))
-            return
+        for pause in chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1])):
+            try:
+                sent = await self._store.sent(page.key)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the bot
+                log.warning("page not found", key=page.key, again_in=pause, error=repr(error))
+                await asyncio.sleep(pause)
+            else:
+                break
+            if place.pages.get(page.key) is not page or page.id is not None:
+                return
         if sent and sent.message_id and page.id is None:
             page.id = sent.message_id
             place.woken.set()
@@ -201,9 +212,11 @@ class PostOffice:
                     continue
             else:
                 pause = soon
-            if pause is None and not place.pages:
-                del self._places[scope]  # nothing is awaited in between: whoever comes next opens it anew
-                return
+                if not place.pages:
+                    pause = place.budget.remembers(now)
+                    if pause <= 0:
+                        del self._places[scope]  # nothing is awaited in between: whoever comes next opens it anew
+                        return
             await woken(place.woken, None if pause is None else max(pause, LEAST_SECONDS))
 
     async def _send(self, place: _Place, lane: Lane, item: Letter | _Errand) -> None:
@@ -215,6 +228,8 @@ class PostOffice:
             except (Gone, Refused) as trouble:
                 why = str(trouble)
                 log.error("letter given up", key=item.key, where=str(item.where), why=why)
+                if isinstance(trouble, Refused) and not item.edits:
+                    await self._excuse(place, item, why)
                 await self._note(lambda: self._store.given_up(item.key, why))
             else:
                 if landed is False:
@@ -223,10 +238,25 @@ class PostOffice:
                 page = place.pages.get(item.key)
                 if page:
                     page.id, page.dirty = landed, True
+            self._taken.discard(item.key)
         place.letters[lane].remove(item)
+
+    async def _excuse(self, place: _Place, letter: Letter, why: str) -> None:
+        """Say, where a letter that the platform does not take would have stood, that there is one."""
+        if letter.key.endswith(EXCUSE):
+            return
+        words = Message(status=f"⚠ a message could not be shown here: {why}", rings=letter.message.rings)
+        excuse = replace(letter, key=letter.key + EXCUSE, message=words)
+        await self._note(lambda: self._store.write(Change(letters=[excuse])))
+        if excuse.key not in self._taken:
+            self._taken.add(excuse.key)
+            place.letters[_queue(letter)].insert(1, excuse)  # right behind the one that leaves now
 
     async def _deliver(self, letter: Letter) -> MessageId:
         chat = self._chats[letter.where.platform]
+        known = await self._store.sent(letter.key)
+        if known is not None and known.message_id is not None:  # taken once more while it was on its way
+            return known.message_id
         if not letter.edits:
             await self._store.trying(letter.key)
             return await chat.post(letter.where, letter.message, key=letter.key)
@@ -260,7 +290,11 @@ class PostOffice:
         page.dirty = False
         if page.lane is Lane.BOARD:  # also when it turns out to look the same: it is drawn from every run there is
             page.due = loop.time() + BOARD_SECONDS
-        look = page.look(place.budget.slowed(loop.time()))
+        try:
+            look = page.look(place.budget.slowed(loop.time()))
+        except Exception:
+            log.exception("a defect kept a page from being drawn", key=page.key)
+            return
         message_id = page.id
         if look == page.shown or message_id is None:
             return
@@ -270,7 +304,7 @@ class PostOffice:
             done = await self._within(place, lambda: chat.edit(page.where, message_id, look))
         except (Gone, Refused) as why:
             log.warning("page given up", key=page.key, why=str(why))
-            place.pages.pop(page.key, None)
+            page.id = None  # it stays here without one: taken off, the next change would look for it and edit it again
             return
         if done is False:
             page.dirty = True  # the last state always lands: whatever it is by then
@@ -305,13 +339,18 @@ class PostOffice:
             return result
         return False
 
-    async def _note(self, write: Callable[[], Awaitable[None]]) -> None:
+    async def _note(self, write: Callable[[], Awaitable[object]]) -> None:
         """Write down what became of a letter, however long the store needs: until then nothing follows it."""
         for pause in chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1])):
             try:
                 await write()
-            except Trouble as error:
-                log.error("outbox not writable", again_in=pause, why=str(error))
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the bot
+                log.error("outbox not writable", again_in=pause, error=repr(error))
                 await asyncio.sleep(pause)
             else:
                 return
+
+
+def _queue(letter: Letter) -> Lane:
+    """Letters have two queues: alerts wait for everything else."""
+    return Lane.ALERT if letter.lane is Lane.ALERT else Lane.FIRST
