@@ -21,6 +21,7 @@ class Ears:
         self._printer = printer
         self._waiting: deque[Command | Unknown] = deque()
         self._news = asyncio.Event()
+        self._deaf = False  # something was dropped, and nobody has resumed since
 
     async def run(self) -> None:
         """Listen. Nothing that is said can end this."""
@@ -47,12 +48,16 @@ class Ears:
             self._drop(str(error))
             return
         if isinstance(heard, Resume):
+            self._deaf = False
             self._printer.resume(heard)
-        elif len(self._waiting) < MOST_WAITING:
+        elif self._deaf or len(self._waiting) >= MOST_WAITING:
+            # The disk is full. What is not answered by `Heard` is sent again by the next connection, in order; to hear
+            # what comes behind it before that would turn a person's words round, and a file's pieces.
+            self._deaf = True
+            self._drop("too many commands wait")
+        else:
             self._waiting.append(heard)
             self._news.set()
-        else:  # the disk is full: what is not answered by `Heard` is sent again
-            self._drop("too many commands wait")
 
     def _drop(self, why: str, *, times: int = 1) -> None:
         if not self._printer.dropped:  # told once: a flood of bad lines must not become a flood of log

@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 
 from agent.agentd import journal as journal_module
 from agent.agentd.disk import Appender, Patience
+from agent.agentd.ears import Ears
 from agent.agentd.group import Note, end_group, started_at
 from agent.agentd.inbox import Inbox
 from agent.agentd.journal import Journal
 from agent.agentd.outbox import Outbox
-from agent.agentd.pipes import Outlet, readable
+from agent.agentd.pipes import Inlet, Outlet, readable
 from agent.agentd.printer import Printer
 from agent.agentd.process import Process, Reaper
 from agent.agentd.shape import cut_text, mask, mask_live, mask_report, secrets_of, sizes
@@ -55,6 +56,7 @@ from agent.wire import (
     TurnEnded,
     TurnStarted,
     Wrote,
+    line_of,
     parse_up,
 )  # fmt: skip
 
@@ -372,6 +374,37 @@ async def test_a_new_life_prints_from_where_the_last_one_stood(tmp_path: Path) -
         assert reader.got[1].n == first
         outlet.close()
         reader.close()
+
+
+# --- ears ---
+
+
+async def test_what_comes_behind_a_dropped_command_waits_for_the_next_connection(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("agent.agentd.ears.MOST_WAITING", 2)
+    stdin, writer = os.pipe()
+    stdout, outlet = os.pipe()
+    printer = Printer(Outlet(outlet), Journal(tmp_path / "journal"), patience=Patience(), note=tmp_path / "note")
+    ears = Ears(Inlet(stdin), printer)
+
+    async def tell(*ids: str, dropped: int) -> None:
+        os.write(writer, b"".join(line_of(Command(id_, Say("x"))) for id_ in ids))
+        async with asyncio.timeout(5):
+            while printer.dropped < dropped:  # noqa: ASYNC110 - no event to wait for
+                await asyncio.sleep(0)
+
+    async with asyncio.TaskGroup() as tasks:
+        listening = tasks.create_task(ears.run())
+        await tell("one", "two", "three", dropped=1)
+        assert (await ears.next()).id == "one"
+        await tell("four", dropped=2)
+        os.write(writer, line_of(Resume()))
+        await tell("three", "four", "five", dropped=4)
+        assert [(await ears.next()).id for _ in range(2)] == ["two", "three"]
+        listening.cancel()
+    for fd in (stdin, writer, stdout, outlet):
+        os.close(fd)
 
 
 # --- files ---
