@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from agent.driver import Done, Input, Mark, Step, Tell, Workplace
@@ -451,6 +451,7 @@ MESSAGES = st.builds(lambda kind, rest: {**rest, "type": kind}, WORDS | LEAVES, 
 
 
 @given(st.lists(MESSAGES, max_size=6))
+@example([{"type": "command_lifecycle", "state": []}])
 def test_no_object_on_a_line_makes_the_driver_raise(messages: list[dict[str, Any]]) -> None:
     told = Told(started(budget_usd=1.0))
     told.take(told.driver.say(Input(ONE, "x")))

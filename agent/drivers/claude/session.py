@@ -107,7 +107,8 @@ class Claude:
             case "result":
                 yield from self._result(message)
             case "command_lifecycle":
-                yield from self._lifecycle(self._ids.get(word(message.get("command_uuid")), ""), message.get("state"))
+                command_id = self._ids.get(word(message.get("command_uuid")), "")
+                yield from self._lifecycle(command_id, word(message.get("state")))
             case "control_request":
                 request = mapping(message.get("request"))
                 yield from self._asked(word(message.get("request_id")), request)
@@ -242,7 +243,7 @@ class Claude:
 
     # --- inputs -----------------------------------------------------------------------------------------------------
 
-    def _lifecycle(self, command_id: str, state: object) -> Iterator[Step]:
+    def _lifecycle(self, command_id: str, state: str) -> Iterator[Step]:
         if state == "started":
             merging = self._active
             yield from self._begin_turn()
