@@ -33,7 +33,7 @@ def page(state: State, moment: Moment) -> Message:
     """The run's page as it should look now."""
     text = state.written
     if moment.text and not moment.thinking:
-        text = f"{text}\n\n{moment.text}".strip("\n")
+        text = f"{text}\n\n{closed(moment.text)}".strip("\n")
     if len(text) > PAGE_TEXT:
         text = "…" + text[-PAGE_TEXT:]
     running = tuple(f"… {tool.text}" for tool in state.tools.values())
@@ -119,6 +119,18 @@ def past_row(launched: ev.Entry, ended: ev.Entry) -> Row:
         words=" · ".join(filter(None, (last.words or last.reason, f"after {span(last.seconds)}"))),
         buttons=(Button("Launch again", f"again:{launched.run}"),),
     )
+
+
+def closed(text: str) -> str:
+    """Markdown that is being written, with the bold or code closed that its last line opened: no mark flickers."""
+    lines = text.rstrip(" ").split("\n")
+    last = lines[-1]
+    if "```" in last or sum(line.lstrip().startswith("```") for line in lines) % 2:
+        return text
+    for mark in ("`", "**"):
+        if last.count(mark) % 2:
+            return text if last.endswith(mark[0]) else "\n".join(lines) + mark
+    return text
 
 
 def dollars(amount: float) -> str:

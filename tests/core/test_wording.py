@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
 import structlog
 
 from orchestrator.core import Rules
 from orchestrator.nouns import Agent, Phase
+from orchestrator.view import closed
 from tests.core.world import LOBBY, World
 
 
@@ -51,3 +53,21 @@ async def test_clearing_up_after_a_run_is_no_matter_of_warning() -> None:
             await world.say("/stop", world.place(run))
             await world.until(lambda: run in world.runtime.graves)
     assert [entry for entry in logs if entry["log_level"] != "info"] == []
+
+
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        ("**This is a ", "**This is a**"),
+        ("it **is** done", "it **is** done"),
+        ("call `greet(", "call `greet(`"),
+        ("a **b `c", "a **b `c`"),
+        ("and **", "and **"),
+        ("```python\na ** b", "```python\na ** b"),
+        ("```python", "```python"),
+        ("plain", "plain"),
+        ("", ""),
+    ],
+)
+def test_a_mark_that_is_open_while_it_is_written_is_closed(written: str, shown: str) -> None:
+    assert closed(written) == shown
