@@ -40,9 +40,11 @@ class Inbox:
 
     def done(self, command_id: str) -> None:
         """Nothing is left to do for this command. A lost mark does no harm: what is done again is known to the CLI."""
-        if command_id in self._undone:
-            self._file.append(_line({"done": command_id}), durable=False)
-            del self._undone[command_id]
+        if self._undone.pop(command_id, None) is not None:
+            try:
+                self._file.append(_line({"done": command_id}), durable=False)
+            except OSError as error:
+                complain(f"a done mark could not be written, which does no harm: {error}")
 
     @property
     def inputs(self) -> tuple[tuple[str, Start | Say], ...]:

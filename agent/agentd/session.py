@@ -14,7 +14,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from agent.agentd.complain import complain, complain_at_length
+from agent.agentd.complain import complain_at_length
 from agent.agentd.deadlines import Deadlines
 from agent.agentd.disk import Patience
 from agent.agentd.group import Note, end_adopted, end_group, read_note, started_at, write_note
@@ -104,7 +104,7 @@ class Session:
         if self._cli is not None:
             await self._carry(self._driver.interrupt())
             await self._settle()
-            self._done(command_id)
+            self._desk.inbox.done(command_id)
 
     # --- a process's life ---
 
@@ -283,21 +283,15 @@ class Session:
         pending, self._pending = self._pending, Pending()
         await self._desk.record.flush()
         for command_id in pending.done:
-            self._done(command_id)
+            self._desk.inbox.done(command_id)
         if pending.turn_over:  # an answer matters only within its turn
             for command_id, _ in self._desk.inbox.answers.values():
-                self._done(command_id)
+                self._desk.inbox.done(command_id)
         if self._cli is not None and pending.tells:
             self._heard_at = time.monotonic()
             self._cli.tell(b"".join(pending.tells))
         if pending.live is not None:
             self._desk.record.show(pending.live)
-
-    def _done(self, command_id: str) -> None:
-        try:
-            self._desk.inbox.done(command_id)
-        except OSError as error:
-            complain(f"a done mark could not be written, which does no harm: {error}")
 
     def _input(self, command_id: str, said: Start | Say) -> Input:
         files = tuple(path for path in map(self._uploads.path, said.files) if path.exists())

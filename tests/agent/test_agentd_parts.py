@@ -211,6 +211,20 @@ def test_an_inbox_remembers_ids_and_what_is_not_done(tmp_path: Path) -> None:
     assert "AA==" not in (tmp_path / "inbox").read_text()
 
 
+def test_a_done_mark_that_the_disk_does_not_take_hurts_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    inbox = Inbox(tmp_path / "inbox")
+    inbox.accept("say", Command("say", Say("a")))
+    with monkeypatch.context() as full:
+        full.setattr(Appender, "append", _full)
+        inbox.done("say")
+    assert inbox.inputs == ()
+    assert [id_ for id_, _ in Inbox(tmp_path / "inbox").inputs] == ["say"]
+
+
+def _full(*_: object, **__: object) -> None:
+    raise OSError(28, "No space left on device")
+
+
 # --- shape ---
 
 SECRET = "sk-secret-0123456789abcdef"
