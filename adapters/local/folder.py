@@ -18,8 +18,12 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from orchestrator.errors import Refused
 from orchestrator.nouns import RunId
+
+log = structlog.get_logger()
 
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,39}")
 GONE = ".gone-"
@@ -153,11 +157,18 @@ class Plot:
 
 
 def _bury(grave: Path) -> None:
-    """Remove a tree, also where an agent took the right to do so away (a module cache is read-only)."""
+    """Remove a tree, also where an agent took the right to do so away (a module cache is read-only).
+
+    What belongs to another user (a container wrote it) stays, and is tried again by the next life.
+    """
     try:
         shutil.rmtree(grave)
     except PermissionError:
         for parent, folders, _ in os.walk(grave):  # top down, and never through a link to the outside
             for folder in (path for name in folders if not (path := Path(parent, name)).is_symlink()):
-                folder.chmod(0o700)
-        shutil.rmtree(grave)
+                with suppress(PermissionError):
+                    folder.chmod(0o700)
+        try:
+            shutil.rmtree(grave)
+        except PermissionError as error:
+            log.warning("the remains of a run cannot be removed", path=str(grave), error=str(error))

@@ -1,4 +1,5 @@
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -59,6 +60,23 @@ def test_a_removal_that_was_cut_short_is_finished_later(folder: Folder, tmp_path
     folder.path.rename(folder.path.with_name(".gone-1"))
     plot = Plot(tmp_path / "runs")
     assert not list(plot.folders())
+    plot.prepare()
+    assert list(plot.root.iterdir()) == []
+
+
+def test_remains_of_another_user_keep_nobody_from_starting(
+    folder: Folder, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refused(path: Path) -> None:
+        raise PermissionError(1, "Operation not permitted", str(path))
+
+    with monkeypatch.context() as foreign:
+        foreign.setattr(shutil, "rmtree", refused)
+        folder.remove()
+        plot = Plot(tmp_path / "runs")
+        plot.prepare()
+        assert not list(plot.folders())
+    assert len(list(plot.root.iterdir())) == 1
     plot.prepare()
     assert list(plot.root.iterdir()) == []
 
