@@ -17,6 +17,7 @@ from orchestrator.board import PAST, Boards
 from orchestrator.desk import Desk
 from orchestrator.drive import Drive
 from orchestrator.errors import Broken, Trouble
+from orchestrator.events import Ended, Launched
 from orchestrator.gate import Gate
 from orchestrator.logbook import Logbook
 from orchestrator.nouns import Conversation, Inbound, Row
@@ -29,6 +30,7 @@ from orchestrator.tasks import to_the_end, woken
 log = structlog.get_logger()
 
 MEND_SECONDS = 60.0
+SERVE_SECONDS = 30.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,13 +97,14 @@ class Orchestrator:
                 clock=self._clock,
                 max_runs=self._rules.max_runs,
                 changed=lambda: boards.changed(),  # noqa: PLW0108 - boards comes two lines later
-                over=self._mend.set,
+                mend_soon=self._mend.set,
             )
             boards = Boards(store=self._store, notes=self._notes, office=office, live=lambda: _rows(roster))
             self.roster, self.office = roster, office
             # Before any run lives again: what that run says next must come after these, and none may be taken twice.
             office.take([sent.letter for sent in await self._store.unsent()])
             await roster.recover()
+            log.info("recovered", runs=len(roster.live))
             boards.past = await self._past()
             await boards.recover(self._rules.boards)
             self._desk = Desk(
@@ -116,22 +119,48 @@ class Orchestrator:
             )
             self.ready.set()
             for chat in self._chats.values():
-                group.create_task(chat.serve(self.receive), name=f"chat {chat.platform}")
-            await self._keep(roster, boards)
+                group.create_task(self._serve(chat), name=f"chat {chat.platform}")
+            await self._keep(roster, boards, office)
 
-    async def _keep(self, roster: Roster, boards: Boards) -> None:
-        """Every minute, and whenever a run ended: put in order what is not."""
+    async def _serve(self, chat: Chat) -> None:
+        """Hear people on this platform, whatever its adapter raises: the others and the runs go on."""
         while True:
             try:
-                await roster.mend()
-                boards.past = await self._past()
-                boards.changed()
+                await chat.serve(self.receive)
             except Trouble as error:
-                log.warning("not in order", why=str(error))
+                log.error("a chat is not heard", platform=chat.platform, again_in=SERVE_SECONDS, why=str(error))
+            except Exception:
+                log.exception("a defect ended a chat", platform=chat.platform, again_in=SERVE_SECONDS)
+            await asyncio.sleep(SERVE_SECONDS)
+
+    async def _keep(self, roster: Roster, boards: Boards, office: PostOffice) -> None:
+        """Every minute, and whenever a run ended: put in order what is not."""
+
+        async def post() -> None:
+            """Letters of which nobody knew whether they were stored are in the outbox and nowhere else."""
+            office.take([sent.letter for sent in await self._store.unsent()])
+
+        async def draw() -> None:
+            boards.past = await self._past()
+            boards.changed()
+
+        while True:
+            for chore in (post, draw, roster.mend):
+                try:
+                    await chore()
+                except Trouble as error:
+                    log.warning("not in order", why=str(error))
+                except Exception:
+                    log.exception("a defect while putting things in order")
             await woken(self._mend, MEND_SECONDS)
 
     async def _past(self) -> list[Row]:
-        return [view.past_row(launched, ended) for launched, ended in await self._store.recent(PAST)]
+        pairs = await self._store.recent(PAST)
+        return [
+            view.past_row(launched, ended)
+            for launched, ended in pairs
+            if isinstance(launched.event, Launched) and isinstance(ended.event, Ended)  # what can still be read
+        ]
 
 
 def _rows(roster: Roster) -> list[Row]:

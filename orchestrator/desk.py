@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+import structlog
+
 from agent.wire import Asked
 from orchestrator import commands
 from orchestrator import events as ev
 from orchestrator.board import Boards
-from orchestrator.errors import Refused
+from orchestrator.errors import Refused, Trouble
 from orchestrator.gate import Gate
 from orchestrator.logbook import Logbook
 from orchestrator.nouns import Agent, Button, Conversation, Inbound, Letter, Message, RunId
@@ -21,6 +23,8 @@ from orchestrator.post import PostOffice
 from orchestrator.roster import Roster
 from orchestrator.run import State, command_id, run_id, short
 from orchestrator.runs import Draft, LiveRun
+
+log = structlog.get_logger()
 
 OFFER = "Start an agent on this?"
 
@@ -76,6 +80,12 @@ class Desk:
                 await self._text(inbound)
         except Refused as why:
             await self._answer(inbound, Message(text=str(why)))
+        except Trouble:
+            raise
+        except Exception as error:  # raised, the platform would bring the same again, for ever
+            log.exception("a defect kept a wish from being done", key=inbound.key)
+            words = f"A defect in the bot kept this from being done ({type(error).__name__}); its log has the details."
+            await self._answer(inbound, Message(text=words))
 
     async def _answer(self, inbound: Inbound, message: Message) -> None:
         letter = reply(inbound, message)
@@ -90,7 +100,7 @@ class Desk:
             await run.write(lambda state: self._said(state, inbound), once=inbound.key)
             return
         past = await self._store.run_at(inbound.where)
-        if past is not None:
+        if past is not None and inbound.where.thread:  # a run that got no thread left nothing behind where it was
             again = Button("Launch again", f"again:{past}")
             words = "This run has ended, so nobody hears you here. `/launch` starts another."
             await self._answer(inbound, Message(text=words, buttons=(again,)))

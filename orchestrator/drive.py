@@ -17,12 +17,13 @@ from agent import wire
 from agent.wire import Beat, Command, Frame, Resume, TextSoFar
 from orchestrator import events as ev
 from orchestrator.errors import Broken, Busy, Gone, Refused
+from orchestrator.letters import bare_end, speak
 from orchestrator.nouns import Conversation, File
 from orchestrator.pipe import sift
 from orchestrator.ports import Artifacts, Runtime, Session, Store
 from orchestrator.post import PostOffice
 from orchestrator.run import State, upload_name
-from orchestrator.runs import Clock, Draft, LiveRun
+from orchestrator.runs import Clock, Draft, LiveRun, Tell
 from orchestrator.tasks import each_within, until_first, woken
 
 log = structlog.get_logger()
@@ -54,7 +55,11 @@ class Drive:
         except Exception as error:
             log.exception("a defect ended a run", run=run.id)
             words = f"a defect in the bot ended this run ({type(error).__name__}); its log has the details"
-            await self.end(run, "failed", words)
+            try:
+                await self.end(run, "failed", words)
+            except Exception:
+                log.exception("a defect kept an end from being told in full", run=run.id)
+                await self.end(run, "failed", words, tell=bare_end)
 
     async def _live(self, run: LiveRun) -> None:
         await self._open(run)
@@ -81,7 +86,7 @@ class Drive:
     def _overdue(self, state: State) -> bool:
         return state.stop is not None and self._clock() - state.stop_at > STOP_SECONDS
 
-    async def end(self, run: LiveRun, reason: str, words: str) -> None:
+    async def end(self, run: LiveRun, reason: str, words: str, *, tell: Tell = speak) -> None:
         """Write that the run is over, as soon as the store lets us."""
 
         def decide(state: State) -> Draft | None:
@@ -93,7 +98,7 @@ class Drive:
 
         while not run.state.ended:
             try:
-                await run.write(decide)
+                await run.write(decide, tell=tell)
             except Broken as error:
                 run.now(words=str(error))
                 await asyncio.sleep(1)

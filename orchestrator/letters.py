@@ -165,6 +165,14 @@ def _run_end(pen: _Pen, state: State, entry: ev.Entry, end: ev.Ended) -> list[Le
     return letters
 
 
+def bare_end(state: State, entry: ev.Entry) -> list[Letter]:
+    """An end told without looking at what the run was: for a run whose state is what went wrong."""
+    if state.where is None or not isinstance(entry.event, ev.Ended):
+        return []
+    status = f"ended · {entry.event.reason} · {entry.event.words}"
+    return [_Pen(state.run, state.where).post(_key(state.run, entry.key), Message(status=status, rings=True))]
+
+
 def plain(text: str) -> str:
     """Text that GitHub markdown shows as it is: its punctuation escaped, on one line."""
     return "".join("\\" + c if c in "\\`*_{}[]()#+-.!|<>~&" else c for c in " ".join(text.split()))

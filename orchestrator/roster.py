@@ -28,7 +28,10 @@ OPENING_SECONDS = 5.0
 
 
 class Roster:
-    """All runs that have not ended, by their id. `changed` is called when one of them has, `over` when one ended."""
+    """All runs that have not ended, by their id. `changed` is called when one of them has.
+
+    `mend_soon` asks whoever owns this to call `mend` before the minute is over.
+    """
 
     def __init__(
         self,
@@ -41,7 +44,7 @@ class Roster:
         clock: Clock,
         max_runs: int,
         changed: Callable[[], None],
-        over: Callable[[], None],
+        mend_soon: Callable[[], None],
     ) -> None:
         self.live: dict[RunId, LiveRun] = {}
         self._store = store
@@ -52,16 +55,16 @@ class Roster:
         self._clock = clock
         self._max_runs = max_runs
         self._changed = changed
-        self._over = over
-        self._at: dict[Conversation, RunId] = {}
+        self._mend_soon = mend_soon
         self._clearing: set[RunId] = set()
+        self._unreadable: set[RunId] = set()
         self._admitting = asyncio.Lock()
         self._moved = asyncio.Event()
 
     def at(self, where: Conversation) -> LiveRun | None:
-        """The live run of this conversation."""
-        run = self._at.get(where)
-        return self.live.get(run) if run else None
+        """The live run of this conversation; the latest, where no threads are to be had and several are here."""
+        here = [run for run in self.live.values() if run.state.where == where]
+        return max(here, key=lambda run: run.state.began, default=None)
 
     async def find(self, where: Conversation) -> LiveRun | None:
         """The live run of this conversation; waits a moment for a thread that is just being opened.
@@ -77,18 +80,34 @@ class Roster:
     async def launch(self, run: RunId, launched: ev.Launched, *, once: str) -> None:
         """Write a launch down, then act on it. A key that is known launches nothing. Raises `Broken`."""
         entry = ev.Entry(run, "launched", self._clock(), launched)
-        if await self._store.write(Change(once=once, entries=[entry])):
-            state = State(run)
-            fold(state, entry)
-            self._adopt(state)
+        if not await self._store.write(Change(once=once, entries=[entry])):
+            self._mend_soon()  # perhaps a launch that was stored when nobody knew: it is taken up there
+            return
+        state = State(run)
+        fold(state, entry)
+        self._adopt(state)
+        try:
             await self.admit()
+        except Trouble as error:  # it is launched all the same
+            log.warning("not admitted yet", run=run, why=str(error))
+            self._mend_soon()
 
     async def recover(self) -> None:
-        """Take up every run that the journal says is alive."""
+        """Take up every run that the journal says is alive and that nobody drives."""
         for run in await self._store.live():
-            if run not in self.live:
-                self._adopt(await load(self._store, run))
-        log.info("recovered", runs=len(self.live))
+            if run in self.live or run in self._clearing:
+                continue
+            try:
+                state = await load(self._store, run)
+            except Trouble:
+                raise
+            except Exception:
+                log.exception("a defect kept a run from being taken up; its pod is left alone", run=run)
+                self._unreadable.add(run)
+                continue
+            self._unreadable.discard(run)
+            if not state.ended:
+                self._adopt(state)
 
     async def admit(self) -> None:
         """Give free slots to those who wait longest."""
@@ -103,32 +122,39 @@ class Roster:
 
     async def mend(self) -> None:
         """Compare runs with pods and with their limits, and put right what differs. Raises `Trouble`."""
+        await self.recover()
         for run in list(self.live.values()):
             await self._limit(run)
         await self.admit()
         for pod in await self._runtime.pods():
-            if pod not in self.live and pod not in self._clearing:
-                log.warning("a pod without a live run is stopped", run=pod)
-                await self._runtime.stop(pod)
+            if pod not in self.live and pod not in self._clearing and pod not in self._unreadable:
+                await self._stop_stray(pod)
+
+    async def _stop_stray(self, pod: RunId) -> None:
+        log.warning("a pod without a live run is stopped", run=pod)
+        try:
+            await self._runtime.stop(pod)
+        except Exception as error:  # noqa: BLE001 - whatever it is: the others are to be stopped all the same
+            log.warning("it could not be stopped", run=pod, error=repr(error))
 
     def _adopt(self, state: State) -> None:
+        if state.run in self.live:  # two who took it up at once: exactly one task drives a run
+            return
         run = LiveRun(
             state,
             store=self._store,
             office=self._office,
             clock=self._clock,
-            changed=lambda: self._note(run),
+            changed=self._note,
         )
         self.live[run.id] = run
-        self._note(run)
+        self._note()
         run.show()
         self._group.create_task(self._work(run), name=f"run {run.id}")
 
-    def _note(self, run: LiveRun) -> None:
-        if run.state.where and self._at.get(run.state.where) != run.id:
-            self._at[run.state.where] = run.id
-            self._moved.set()
-            self._moved = asyncio.Event()
+    def _note(self) -> None:
+        self._moved.set()
+        self._moved = asyncio.Event()
         self._changed()
 
     def _opening(self, chat: str) -> bool:
@@ -140,14 +166,15 @@ class Roster:
     async def _work(self, run: LiveRun) -> None:
         """The one task that drives a run, and clears up after it."""
         with structlog.contextvars.bound_contextvars(run=run.id):
-            await self._drive.carry(run)
+            try:
+                await self._drive.carry(run)
+            except Exception:
+                log.exception("a defect kept a run from being ended; it is taken up again")
             ended = run.state.ended
             log.info("run ended", reason=ended.reason if ended else "?", cost_usd=run.state.cost_usd)
             self._clearing.add(run.id)
             self.live.pop(run.id, None)
-            if run.state.where and self._at.get(run.state.where) == run.id:
-                del self._at[run.state.where]
-            self._over()
+            self._mend_soon()
             try:
                 await self._clear(run.id)
             finally:
@@ -159,8 +186,8 @@ class Roster:
             try:
                 await self._runtime.stop(run)
                 await self.admit()
-            except Trouble as error:
-                log.warning("not cleared up", why=str(error), again_in=pause)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the bot
+                log.warning("not cleared up", error=repr(error), again_in=pause)
                 await asyncio.sleep(pause)
             else:
                 return

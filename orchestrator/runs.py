@@ -36,6 +36,9 @@ class Draft:
 
 Decide = Callable[[State], Draft | None]
 
+Tell = Callable[[State, Entry], list[Letter]]
+"""The letters that an event causes, by the state just before it."""
+
 
 class LiveRun:
     """One run that has not ended. `changed` is called after every stored change."""
@@ -63,7 +66,7 @@ class LiveRun:
     def id(self) -> RunId:  # noqa: D102 - the noun says it
         return self.state.run
 
-    async def write(self, decide: Decide, *, once: str = "") -> bool:
+    async def write(self, decide: Decide, *, once: str = "", tell: Tell = speak) -> bool:
         """Store what is decided on the run's newest state. False: nothing was decided, or `once` was known.
 
         Raises `Broken` when it could not be stored: then nothing of it happened, or, with `unsure`, all of it.
@@ -78,7 +81,7 @@ class LiveRun:
             state = self.state.copy()
             for key, event in draft.events:
                 entry = Entry(self.id, key, self._clock(), event)
-                letters += speak(state, entry)
+                letters += tell(state, entry)
                 fold(state, entry)
                 entries.append(entry)
             letters += draft.letters

@@ -45,6 +45,8 @@ async def until_first(*work: Coroutine[Any, Any, None]) -> None:
         await asyncio.wait(tasks)
     failed = [error for task in tasks if not task.cancelled() and (error := task.exception())]
     for task in first:
+        if task.cancelled():  # by itself: taken for our own cancellation, it would end whoever waits here in silence
+            raise RuntimeError(f"{task.get_coro()} was cancelled by nobody here")
         task.result()
     if failed:
         raise failed[0]

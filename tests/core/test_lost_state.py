@@ -119,7 +119,7 @@ async def test_a_pod_that_forgets_again_and_again_is_given_up() -> None:
 def test_what_was_said_is_said_again_in_its_order_also_where_some_was_not_heard_yet() -> None:
     one, two = ev.Said("s1", "one", ME), ev.Said("s2", "two", ME)
     state = State(RUN)
-    for key, event in [
+    story: list[tuple[str, ev.Event]] = [
         ("launched", LAUNCHED),
         ("in/s1", one),
         ("f/e1/1", wire.Heard("s1")),
@@ -127,7 +127,8 @@ def test_what_was_said_is_said_again_in_its_order_also_where_some_was_not_heard_
         ("lost/e2", ev.StateLost("e2")),
         ("again/e2/s1", one),
         ("again/e2/s2", two),
-    ]:
+    ]
+    for key, event in story:
         fold(state, ev.Entry(RUN, key, 1.0, event))
     orders = [command.order for command in state.pending.values()]
     assert [order.text for order in orders if isinstance(order, wire.Say)] == ["one", "two"]

@@ -31,13 +31,15 @@ class Post:
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Post]:
         async with asyncio.TaskGroup() as group:
-            tasks: list[asyncio.Task[None]] = []
-            create = group.create_task
-            group.create_task = lambda work, **more: tasks.append(task := create(work, **more)) or task  # type: ignore[method-assign, func-returns-value]
-            self.office = PostOffice({"fake": self.chat}, self.store, group)
+            life = group.create_task(self._live())
+            await until(lambda: hasattr(self, "office"))
             yield self
-            for task in tasks:
-                task.cancel()
+            life.cancel()
+
+    async def _live(self) -> None:
+        async with asyncio.TaskGroup() as group:
+            self.office = PostOffice({"fake": self.chat}, self.store, group)
+            await asyncio.Event().wait()
 
     async def send(self, *letters: Letter) -> None:
         await self.store.write(Change(letters=letters))
