@@ -60,8 +60,8 @@ async def end_group(note: Note) -> None:
     if note.pid <= 1 or note.pid == os.getpgrp():
         return
     now = started_at(note.pid)
-    if now and now != note.started:
-        return  # the number belongs to somebody else
+    if (now and now != note.started) or not note.started.startswith(_boot()):
+        return  # the number belongs to somebody else; after a new start of the machine, the group's, too
     with suppress(TimeoutError):
         async with asyncio.timeout(PATIENCE_SECONDS):
             while group_runs(note.pid):
