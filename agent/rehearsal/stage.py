@@ -89,9 +89,8 @@ class Stage:
 
     def _play_turn(self) -> None:
         turn = self._memory.turn
-        self._memory.act(turn.inputs[0])
         self._out(TurnStarted(), "start")
-        self._out(Taken(turn.inputs[0]), f"taken.{turn.inputs[0]}")
+        self._act()  # also on what a former life took and did not come to act on
         steps = self._script.steps(turn.number)
         outcome, error = "done", ""
         try:
@@ -127,8 +126,11 @@ class Stage:
         for input_id in () if self._script.alone else self._memory.fresh():
             turn.inputs.append(input_id)
             self._memory.keep_turn()
-            self._memory.act(input_id)
-        for input_id in turn.inputs:
+        self._act()
+
+    def _act(self) -> None:
+        """Act on everything that the turn has taken, each input once."""
+        for input_id in self._memory.turn.inputs:
             self._memory.act(input_id)
             self._out(Taken(input_id), f"taken.{input_id}")
 

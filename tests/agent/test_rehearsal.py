@@ -9,8 +9,9 @@ import pytest
 
 from agent.driver import Close, Done, Driver, Mark, Tell, Workplace
 from agent.drivers.rehearsal import Rehearsal
-from agent.rehearsal.memory import Memory
-from agent.rehearsal.script import SCRIPTS, find, load
+from agent.rehearsal.memory import Memory, Turn
+from agent.rehearsal.script import SCRIPTS, Script, find, load
+from agent.rehearsal.stage import Stage
 from agent.wire import Answer, CliStarted, Other, Start, TextSoFar, Wrote
 
 PLACE = Workplace(Path("/w"), Path("/h"), Path("/u"), Path("/o"))
@@ -103,3 +104,29 @@ def test_what_a_turn_took_before_the_life_ended_is_not_taken_again(tmp_path: Pat
     memory.turn.inputs.append("one")
     memory.keep_turn()  # and killed here, before it was acted on
     assert Memory(tmp_path, "s").fresh() == []
+
+
+@pytest.mark.parametrize("step", [0, 1])
+def test_what_was_taken_is_acted_on_before_what_is_said_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    """Killed before it was acted on, in the middle of a turn or when only its end was missing."""
+    memory = Memory(tmp_path, "s")
+    for name in ("one", "two", "three"):
+        memory.hear(name, name)
+    memory.act("one")
+    memory.turn = Turn(number=0, step=step, open=True, inputs=["one", "two"])
+    memory.keep_turn()
+    next_life = Memory(tmp_path, "s")
+    script = Script(turns=(({"say": "working"},),), then=({"end": "enough"},))
+    stage = Stage(script, next_life, outbox=tmp_path, pace=0)
+    monkeypatch.setattr(Stage, "_listen", _hear_nothing)
+    monkeypatch.setattr("agent.rehearsal.stage._print", lambda _: None)
+    with pytest.raises(EOFError):
+        stage.play()
+    assert list(Memory(tmp_path, "s").acted) == ["one", "two", "three"]
+
+
+def _hear_nothing(_: Stage, seconds: float | None) -> None:
+    if seconds is None:
+        raise EOFError

@@ -183,8 +183,8 @@ def check_disk(data: Path, threads: Sequence[Thread]) -> Sums:
         if state.exists():
             assert [event for _, event in told] == reports(state / "journal"), f"{run}: not what agentd has"
             did = acted(state)
-            assert did == [text for _, event in mine for text in _words(event)], f"{run}: what the agent acted on"
-            assert did == said.get(did[0], did[:1]), f"{run}: what the agent acted on"
+            assert did == [text for _, event in mine for text in _words(event)], f"{run} acted on {did}"
+            assert did == said.get(did[0], did[:1]), f"{run} acted on {did}"
     return Sums(len(runs), frames, finals, len(letters))
 
 
