@@ -19,7 +19,7 @@ def greeting(settings: Settings, *, port: int, unavailable: Mapping[str, str], r
         "",
         f"  RJ AI Army {VERSION} is running. Open the page:  http://{host}:{port}/",
         "",
-        "  Try `/launch rehearsal` there, or tap the agent. Ctrl-C stops the bot; agents go on and are taken up again.",
+        "  Tap Launch an agent there, or type /launch rehearsal. Ctrl-C stops the bot, not its agents.",
         "",
         *(f"  {word:11} {words}" for word, words in _state(settings, unavailable)),
         "",

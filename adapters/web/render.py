@@ -77,9 +77,9 @@ def clip(text: str) -> tuple[str, int]:
 def _status(message: Message) -> str:
     if not message.status and not message.since:
         return ""
-    live = ' class="status live"' if message.since else ' class="status"'
+    look = "status live" if message.since else "status trouble" if message.status.startswith("⚠") else "status"
     clock = f" {_clock(message.since)}" if message.since else ""
-    return f'<p{live}><span class="status-words">{plain(message.status)}</span>{clock}</p>'
+    return f'<p class="{look}"><span class="status-words">{plain(message.status)}</span>{clock}</p>'
 
 
 def _clock(since: float) -> str:

@@ -250,7 +250,7 @@ def test_a_budget_that_is_spent_is_said_without_a_request() -> None:
     told = Told(driver)
     told.take(driver.say(Input(ONE, "go on")))
     assert told.all(TurnEnded) == [
-        TurnEnded("budget", error="The budget of $1.00 is spent. Raise it to let the agent go on.")
+        TurnEnded("budget", error="The budget of $1.00 is spent. Set MAX_BUDGET_USD higher and launch again.")
     ]
     assert told.done == [ONE]
     assert [line["request"]["subtype"] for line in told.lines] == ["initialize"]

@@ -318,7 +318,7 @@ async def test_a_spent_budget_ends_turns_and_costs_nothing_more(pod: Open, api: 
         ended = await run.until(TurnEnded)
         assert (ended.outcome, ended.error) == (
             "budget",
-            "The budget of $0.02 is spent. Raise it to let the agent go on.",
+            "The budget of $0.02 is spent. Set MAX_BUDGET_USD higher and launch again.",
         )
         assert ended.cost_usd > 0.02
         os.kill(run.cli, signal.SIGKILL)

@@ -171,3 +171,8 @@ def test_sizes() -> None:
         "1.5 MB",
         "5.0 GB",
     ]
+
+
+def test_a_failure_does_not_look_like_a_footnote() -> None:
+    assert 'class="status trouble"' in message_html(Message(status="⚠ failed · The disk is full."), raw="/r")
+    assert "trouble" not in message_html(Message(status="done · 3 s"), raw="/r")

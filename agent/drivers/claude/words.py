@@ -55,7 +55,7 @@ def given_up(status: int, said: str) -> str:
 
 def budget(cap_usd: float) -> str:
     """Why nothing is done any more."""
-    return f"The budget of ${cap_usd:.2f} is spent. Raise it to let the agent go on."
+    return f"The budget of ${cap_usd:.2f} is spent. Set MAX_BUDGET_USD higher and launch again."
 
 
 def death(code: int, stderr: str) -> tuple[str, bool]:
