@@ -26,6 +26,9 @@ from orchestrator.runs import Draft, LiveRun
 
 log = structlog.get_logger()
 
+MOST_UNHEARD = 200
+"""Messages that may wait for an agent to hear them."""
+
 OFFER = "Start an agent on this?"
 
 
@@ -115,6 +118,9 @@ class Desk:
             labels = [choice.label for choice in asked.choices]
             chosen = commands.picks(inbound.text, labels, several=asked.several)
             return _answered(inbound, asked, chosen, inbound.text)
+        if len(state.pending) >= MOST_UNHEARD:
+            words = f"The agent has not heard your last {len(state.pending)} messages yet, so this one was not taken."
+            return Draft(letters=[reply(inbound, Message(text=words))])
         id_ = command_id(inbound.key)
         said = ev.Said(id_, inbound.text, inbound.person, files=inbound.files, quoted=inbound.quoted)
         return Draft([(f"in/{id_}", said)])

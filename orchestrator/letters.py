@@ -23,6 +23,10 @@ OUTCOMES = {
 }
 
 
+MOST_BUTTONS = 24
+"""Choices of an Ask that get a button; the platforms bear about as many. Any may be typed."""
+
+
 def page_key(run: RunId, page: int) -> str:
     """The letter that a run's page is."""
     return f"{run}/page/{page}"
@@ -66,6 +70,11 @@ def speak(state: State, entry: ev.Entry) -> list[Letter]:
             return [_settled(pen, state, answered.ask, f"{answered.words} ({who})")]
         case wire.AskWithdrawn() as gone if gone.ask in state.asks:
             return [_settled(pen, state, gone.ask, gone.words or "no answer is needed any more")]
+        case wire.Heard() as heard if (
+            heard.error and heard.id in state.pending
+        ):  # of a file's pieces agentd tells itself
+            words = f"⚠ the agent did not take this: {heard.error}"
+            return [pen.post(_key(run, entry.key), Message(status=words, rings=True))]
         case wire.TurnEnded() as ended:
             return _turn_end(pen, state, entry, ended)
         case wire.FilePiece() as piece if piece.last:
@@ -89,14 +98,18 @@ def _key(run: RunId, entry: str) -> str:
 
 def _question(run: RunId, asked: wire.Asked) -> Message:
     """An Ask with its buttons. What is asked about is shown as code, so that nothing in it can look like ours."""
-    lines = [f"- **{plain(choice.label)}**: {plain(choice.detail)}" for choice in asked.choices if choice.detail]
+    lines = [
+        f"- **{plain(choice.label)}**" + (f": {plain(choice.detail)}" if choice.detail else "")
+        for pick, choice in enumerate(asked.choices)
+        if choice.detail or pick >= MOST_BUTTONS
+    ]
     parts = [asked.text, "\n".join(lines)]
     if asked.detail:
         parts.append(asked.detail if asked.kind == "plan" else fenced(asked.detail))
     hint = "several may be chosen: answer with their numbers, like 1 3" if asked.several else "tap, or answer in words"
     buttons = tuple(
-        Button(choice.label[:60], ask_token(run, asked.ask, pick), _style(asked, choice.label))
-        for pick, choice in enumerate(asked.choices)
+        Button(choice.label, ask_token(run, asked.ask, pick), _style(asked, choice.label))
+        for pick, choice in enumerate(asked.choices[:MOST_BUTTONS])
     )
     return Message(
         text="\n\n".join(part for part in parts if part),
@@ -117,7 +130,7 @@ def _style(asked: wire.Asked, label: str) -> Style:
 def _settled(pen: _Pen, state: State, ask: str, words: str) -> Letter:
     waiting = state.asks[ask]
     question = _question(state.run, waiting.asked)
-    settled = Message(text=question.text, status=f"answered · {words}"[:400])
+    settled = Message(text=question.text, status=f"answered · {words}")
     return pen.edit(_key(state.run, waiting.key), settled)
 
 

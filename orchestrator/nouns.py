@@ -10,6 +10,12 @@ from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from typing import NewType
 
+MOST_LINE = 500
+"""Characters of a line: of a status, of what was done, of a run's words on the dashboard."""
+
+MOST_LABEL = 60
+"""Characters on a button."""
+
 RunId = NewType("RunId", str)
 """Lower-case letters, digits and dashes, at most 40: it also names the pod."""
 
@@ -18,6 +24,14 @@ MessageId = NewType("MessageId", str)
 
 ArtifactId = NewType("ArtifactId", str)
 """A stored file: the SHA-256 of its content, in hex."""
+
+
+def line(text: str, most: int = MOST_LINE) -> str:
+    """Text as one line of at most so many characters; what is one already stays as it is."""
+    if len(text) <= most and (text.isprintable() or text.splitlines() == [text]):
+        return text
+    text = " ".join(text.split())
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +99,10 @@ class Button:
     token: str
     style: Style = Style.PLAIN
 
+    def __post_init__(self) -> None:
+        """Labels may be an agent's words."""
+        object.__setattr__(self, "label", line(self.label, MOST_LABEL).strip() or "…")
+
 
 class Phase(StrEnum):
     """Where a run stands, folded from its journal."""
@@ -112,6 +130,11 @@ class Row:
     words: str = ""
     buttons: tuple[Button, ...] = ()
 
+    def __post_init__(self) -> None:
+        """Titles and words may be anybody's."""
+        object.__setattr__(self, "title", line(self.title))
+        object.__setattr__(self, "words", line(self.words))
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -131,6 +154,11 @@ class Message:
     rows: tuple[Row, ...] = ()
     board: bool = False
     rings: bool = False
+
+    def __post_init__(self) -> None:
+        """What is said to be a line is one here, for every adapter: agents and platforms write into them."""
+        object.__setattr__(self, "status", line(self.status))
+        object.__setattr__(self, "log", tuple(line(done) for done in self.log))
 
 
 class Lane(IntEnum):

@@ -17,7 +17,7 @@ from uuid import NAMESPACE_URL, uuid5
 from agent import wire
 from agent.wire import Command
 from orchestrator import events as ev
-from orchestrator.nouns import Agent, Conversation, File, Person, Phase, RunId
+from orchestrator.nouns import Agent, Conversation, File, Person, Phase, RunId, line
 
 LOG_LINES = 200
 """Tool lines of the present turn that are kept; older ones are in the journal."""
@@ -240,12 +240,15 @@ def _fold_report(state: State, event: wire.Report, entry: ev.Entry) -> None:
                 state.tools.clear()
                 state.blocks.clear()
         case wire.Wrote():
-            state.blocks.append(event.text.strip()[-TEXT_KEPT:])
+            if text := event.text.strip():
+                state.blocks.append(text[-TEXT_KEPT:])
             while sum(map(len, state.blocks)) > TEXT_KEPT:
                 state.blocks.popleft()
         case wire.ToolCalled():
             text = f"{event.name}: {event.summary}" if event.summary else event.name
-            state.tools[event.call] = Tool(text[:300])
+            state.tools[event.call] = Tool(line(text))
+            while len(state.tools) > LOG_LINES:
+                del state.tools[next(iter(state.tools))]
         case wire.ToolReturned():
             tool = state.tools.pop(event.call, None)
             if tool:
