@@ -22,17 +22,17 @@ class Record:
         self._journal = journal
         self._printer = printer
         self._patience = patience
-        self._secrets = secrets
+        self.secrets = secrets
         self.desk = asyncio.Lock()
         self._waiting: list[Mark] = []
 
     def add(self, report: Report, ref: str = "") -> None:
         """One more report for the next flush."""
-        self._waiting.append(Mark(mask_report(report, self._secrets), ref))
+        self._waiting.append(Mark(mask_report(report, self.secrets), ref))
 
     def show(self, text: TextSoFar) -> None:
         """A live text, unless a report that is not durable yet comes before it."""
-        self._printer.show(mask_live(text, self._secrets))
+        self._printer.show(mask_live(text, self.secrets))
 
     async def flush(self) -> None:
         """Returns when everything added is on disk, however long that takes."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import fields, replace
 from typing import Any, TypeVar
 
@@ -16,20 +17,21 @@ SHORTEST_SECRET = 12
 GLIMPSE = 6  # characters of a secret that may stand at the edge of a live text: a longer part of it is masked
 
 _NAMED = ("ANTHROPIC_API_KEY", "ANTHROPIC_AUTH_TOKEN", "CLAUDE_CODE_OAUTH_TOKEN")
-_ENDINGS = ("_TOKEN", "_KEY", "_SECRET")
+_ENDINGS = ("_TOKEN", "_KEY", "_SECRET", "_PASSWORD")
+_PASSWORD = re.compile(r"://(?:[^/\s:@]*:)?([^/\s:@]+)@")
 _IDENTITY = frozenset({"id", "call", "ask", "file", "sha256", "data", "session", "kind", "outcome", "reason"})
 
 T = TypeVar("T")
 
 
-def secrets_of(env: Mapping[str, str]) -> tuple[str, ...]:
-    """The values in an environment that nobody may read, longest first, so that one inside another leaves no rest."""
-    found = {
-        value.strip()
-        for name, value in env.items()
-        if len(value.strip()) >= SHORTEST_SECRET and (name in _NAMED or name.endswith(_ENDINGS))
-    }
-    return tuple(sorted(found, key=len, reverse=True))
+def secrets_of(env: Mapping[str, str], urls: Iterable[str] = ()) -> tuple[str, ...]:
+    """What nobody may read: values of the environment by their names, and the passwords in its URLs and in these.
+
+    Longest first, so that one inside another leaves no rest.
+    """
+    named = [value.strip() for name, value in env.items() if name in _NAMED or name.endswith(_ENDINGS)]
+    inside = [match[1] for text in (*env.values(), *urls) for match in _PASSWORD.finditer(text)]
+    return tuple(sorted({one for one in (*named, *inside) if len(one) >= SHORTEST_SECRET}, key=len, reverse=True))
 
 
 def mask(text: str, secrets: tuple[str, ...]) -> str:

@@ -78,7 +78,6 @@ class Life:
     def __init__(self, folder: Folder, *, stdin: int, stdout: int, deadlines: Deadlines) -> None:
         self._folder = folder
         self._deadlines = deadlines
-        self._secrets = secrets_of(os.environ)
         self._wish = Wish()
         self._patience = Patience()
         self._journal = Journal(folder.path / "journal")
@@ -86,7 +85,7 @@ class Life:
         self._outlet = Outlet(stdout)
         self._printer = Printer(self._outlet, self._journal, patience=self._patience, note=folder.path / "printed")
         self._patience.changed = self._printer.beat
-        self._record = Record(self._journal, self._printer, self._patience, secrets=self._secrets)
+        self._record = Record(self._journal, self._printer, self._patience, secrets=secrets_of(os.environ))
         self._ears = Ears(Inlet(stdin), self._printer)
         self._uploads = Uploads(folder.workplace.uploads)
         self._reaper = Reaper()
@@ -209,6 +208,7 @@ class Life:
             return _bug(start.driver)
 
     async def _carry_out(self, start: Start) -> Ending:
+        self._record.secrets = secrets_of(os.environ, start.repositories)
         await either(self._clone(start.repositories), self._wish.wait())
         if (ending := self._wish.now()) is not None:
             return ending
@@ -237,7 +237,7 @@ class Life:
         outbox = Outbox(
             self._folder.workplace.outbox,
             self._folder.path / "handing",
-            secrets=self._secrets,
+            secrets=self._record.secrets,
             refs=self._journal.refs(),
         )
         session = Session(

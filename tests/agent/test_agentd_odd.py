@@ -156,3 +156,13 @@ async def test_a_bug_while_a_driver_is_made_ends_the_run_with_a_sentence(tmp_pat
         assert await pod.over() == 0
     pod.check()
     assert pod.all(Finished)[0].reason == "failed"
+
+
+async def test_the_password_of_a_repository_is_shown_to_nobody(tmp_path: Path) -> None:
+    async with Pod(tmp_path / "pod", module=ODD) as pod:
+        url = "https://me:ghp-0123456789@127.0.0.1:1/a.git"
+        await pod.start(f"echo origin {url}", driver="odd", script="", repositories=(url,))
+        assert (await pod.until(Wrote)).text == "origin https://me:•••@127.0.0.1:1/a.git"
+        await pod.stop()
+    pod.check()
+    assert "ghp-0123456789" not in (pod.state / "journal").read_text()

@@ -235,6 +235,12 @@ def test_secrets_are_found_by_name_and_length() -> None:
     assert secrets_of(env) == ("k" * 20, "t" * 12)
 
 
+def test_passwords_in_urls_are_secrets() -> None:
+    env = {"HTTPS_PROXY": "http://me:proxy-password@proxy:3128", "NO_PROXY": "*", "URL": "https://a.example:443/x@y"}
+    urls = ("https://x-access-token:ghp_0123456789@host/a.git", "https://ghp_9876543210@host/b.git", "git@host:c.git")
+    assert set(secrets_of(env, urls)) == {"proxy-password", "ghp_0123456789", "ghp_9876543210"}
+
+
 @given(st.text(max_size=30), st.text(max_size=30), st.integers(0, 60))
 def test_no_secret_survives_masking(before: str, after: str, cut: int) -> None:
     text = before + SECRET + after
