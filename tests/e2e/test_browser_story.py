@@ -99,6 +99,7 @@ async def test_the_tour_by_two_taps_on_a_phone(browser: Browser, bot: Product) -
         await expect(page.locator("#log .you")).to_have_count(1)
         shown_in_full(before, await looks(page))
 
+        await expect(page.get_by_role("link", name="rehearsal-report.md")).to_be_visible(timeout=20_000)
         async with page.expect_download() as coming:
             await page.get_by_role("link", name="rehearsal-report.md").tap()
         report = (await (await coming.value).path()).read_text()
