@@ -60,8 +60,11 @@ async def live(settings: Settings, environ: Mapping[str, str], *, greet: Callabl
             loop = asyncio.get_running_loop()
             for number in (signal.SIGINT, signal.SIGTERM):
                 loop.add_signal_handler(number, life.cancel)
-            await house.room.ready.wait()
-            greet(house)
+            ready = group.create_task(house.room.ready.wait())
+            await asyncio.wait([life, ready], return_when=asyncio.FIRST_COMPLETED)
+            if ready.done():
+                greet(house)
+            ready.cancel()  # a signal came first: nobody will be ready any more
             await asyncio.wait([life])
 
 
