@@ -7,7 +7,8 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -161,39 +162,50 @@ def check_others(talker: Talker, finals: Sequence[Sequence[str]]) -> None:
 
 def check_disk(data: Path, threads: Sequence[Thread]) -> Sums:
     """The journal has no gap and is agentd's own; the agent acted once on everything; every letter was delivered."""
-    db = sqlite3.connect(f"file:{data / 'army.db'}?mode=ro", uri=True)
-    try:
-        journal = db.execute("SELECT run, key, kind, body FROM journal ORDER BY seq").fetchall()
-        letters = db.execute("SELECT run, key, edits, message_id, lost FROM outbox ORDER BY seq").fetchall()
-    finally:
-        db.close()
-    assert [letter for letter in letters if letter[3] is None or letter[4] is not None] == []
-    frames = finals = 0
     said = {thread.said[0]: thread.said for thread in threads}
-    runs = dict.fromkeys(run for run, *_ in journal)
-    for run in runs:
-        mine = [(key, ev.read(kind, body)) for of, key, kind, body in journal if of == run]
-        told = [(key, event) for key, event in mine if key.startswith("f/")]
-        assert len({key.split("/")[1] for key, _ in told}) <= 1, f"{run}: more than one epoch"
-        assert [int(key.split("/")[2]) for key, _ in told] == list(range(1, len(told) + 1)), f"{run}: a gap"
-        check_order(run, letters, [key for key, _ in told])
-        frames += len(told)
-        finals += sum(isinstance(event, TurnEnded) for _, event in told)
-        state = data / "runs" / run / "state"
-        if state.exists():
-            assert [event for _, event in told] == reports(state / "journal"), f"{run}: not what agentd has"
-            did = acted(state)
-            assert did == [text for _, event in mine for text in _words(event)], f"{run} acted on {did}"
-            assert did == said.get(did[0], did[:1]), f"{run} acted on {did}"
+    frames = finals = 0
+    with closing(sqlite3.connect(f"file:{data / 'army.db'}?mode=ro", uri=True)) as db:
+        letters = db.execute("SELECT run, key, edits, message_id, lost FROM outbox ORDER BY seq").fetchall()
+        assert [letter for letter in letters if letter[3] is None or letter[4] is not None] == []
+        runs = [run for (run,) in db.execute("SELECT run FROM journal WHERE kind = 'launched'")]
+        for run in runs:
+            posted = [(key, message_id) for of, key, edits, message_id, _ in letters if of == run and not edits]
+            check_order([message_id for _, message_id in posted])
+            check_order([int(key.split("/")[3]) for key, _ in posted if key.startswith(f"{run}/f/")])
+            state = data / "runs" / run / "state"
+            rows = db.execute("SELECT key, kind, body FROM journal WHERE run = ? ORDER BY seq", (run,))
+            words, n, ends = check_journal(rows, reports(state / "journal") if state.exists() else None)
+            frames, finals = frames + n, finals + ends
+            if state.exists():
+                did = acted(state)
+                assert did == words, f"{run} acted on {did}"
+                assert did == said.get(did[0], did[:1]), f"{run} acted on {did}"
     return Sums(len(runs), frames, finals, len(letters))
 
 
-def check_order(run: str, letters: Sequence[tuple[Any, ...]], keys: Sequence[str]) -> None:
-    """What the agent reported stands in the chat in the order of its numbers."""
-    posted = {key: message_id for of, key, edits, message_id, _ in letters if of == run and not edits}
-    ids = [posted[f"{run}/{key}"] for key in keys if f"{run}/{key}" in posted]
-    assert ids == sorted(ids), f"{run}: letters out of order"
-    assert len(set(ids)) == len(ids)
+def check_order(numbers: Sequence[Any]) -> None:
+    """They rise: what was written first stands first, and what the agent said first was written first."""
+    assert list(numbers) == sorted(set(numbers))
+
+
+def check_journal(rows: Iterable[tuple[str, str, str]], theirs: Iterator[Report] | None) -> tuple[list[str], int, int]:
+    """A run's frames have no gap and are agentd's, one by one. Returns what was said, how many frames and finals."""
+    said: list[str] = []
+    epochs: set[str] = set()
+    n = finals = 0
+    for key, kind, body in rows:
+        event = ev.read(kind, body)
+        said += _words(event)
+        if key.startswith("f/"):
+            _, epoch, number = key.split("/")
+            epochs.add(epoch)
+            n += 1
+            assert int(number) == n, f"a gap: {number} where {n} belongs"
+            assert theirs is None or event == next(theirs, None), f"frame {n} is not what agentd has"
+            finals += isinstance(event, TurnEnded)
+    assert len(epochs) <= 1
+    assert theirs is None or next(theirs, None) is None, f"agentd has more than {n} frames"
+    return said, n, finals
 
 
 def _words(event: ev.Event) -> tuple[str, ...]:
@@ -212,8 +224,11 @@ def acted(state: Path) -> list[str]:
     return [json.loads(line)["text"] for line in lines]
 
 
-def reports(journal: Path) -> list[Report]:
+def reports(journal: Path) -> Iterator[Report]:
     """Everything in agentd's own journal; files without their content, as the bot keeps them."""
-    found = [parse_up(line) for line in journal.read_bytes().splitlines()[1:]]
-    whole = [frame.report for frame in found if isinstance(frame, Frame)]
-    return [replace(report, data="") if isinstance(report, FilePiece) else report for report in whole]
+    with journal.open("rb") as file:
+        file.readline()  # the epoch
+        for line in file:
+            frame = parse_up(line)
+            assert isinstance(frame, Frame)
+            yield replace(frame.report, data="") if isinstance(frame.report, FilePiece) else frame.report
