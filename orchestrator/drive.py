@@ -93,7 +93,8 @@ class Drive:
             if state.ended:
                 return None
             seconds = self._clock() - state.began
-            end = ev.Ended(reason, words, cost_usd=round(state.cost_usd, 6), turns=state.turns, seconds=seconds)
+            cost = round(state.cost_usd, 6)
+            end = ev.Ended(reason, words, cost_usd=cost, turns=state.turns, seconds=seconds, where=state.where)
             return Draft([("ended", end)])
 
         while not run.state.ended:

@@ -93,13 +93,17 @@ class StateLost:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """The run is over and its pod is gone or going. `reason`: stopped, completed, failed, expired or lost."""
+    """The run is over and its pod is gone or going. `reason`: stopped, completed, failed, expired or lost.
+
+    The rest sums it up, so that a dashboard of the past reads no journals.
+    """
 
     reason: str
     words: str
     cost_usd: float = 0.0
     turns: int = 0
     seconds: float = 0.0
+    where: Conversation | None = None
 
 
 Deed = Launched | Opened | Admitted | Said | Answered | InterruptAsked | StopAsked | StateLost | Ended

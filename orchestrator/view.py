@@ -115,7 +115,7 @@ def past_row(launched: ev.Entry, ended: ev.Entry) -> Row:
         phase=Phase.ENDED,
         since=0.0,  # it is no clock any more
         cost_usd=last.cost_usd,
-        where=None,
+        where=last.where,
         words=" · ".join(filter(None, (last.words or last.reason, f"after {span(last.seconds)}"))),
         buttons=(Button("Launch again", f"again:{launched.run}"),),
     )

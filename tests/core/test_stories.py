@@ -439,6 +439,7 @@ async def test_the_dashboard_follows_and_survives_a_restart() -> None:
     async with world.life():
         await world.say("/stop", world.place(run))
         await world.until(lambda: [row.phase for row in world.looks(tab)[0].rows] == [Phase.ENDED])
+        assert world.looks(tab)[0].rows[0].where == world.place(run), "the past leads to its thread"
         assert len(world.looks(tab)) == 1
         await world.say("/runs")
         await world.until(lambda: world.looks(LOBBY)[-1].board)
