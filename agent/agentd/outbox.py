@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from agent.driver import Mark
@@ -21,6 +22,7 @@ from agent.wire import MAX_FILE, PIECE, FilePiece, Noticed
 
 REST_SECONDS = 0.3
 MOST_FILES = 50
+MOST_SEEN = 10_000  # a tree that an agent unpacks there must not keep agentd busy with looking
 REF = "file:"
 
 
@@ -55,7 +57,7 @@ class Outbox:
         now = time.monotonic()
         seen: dict[Path, tuple[Look, float]] = {}
         found: list[Path] = []
-        for path, look in self._walk():
+        for path, look in islice(self._walk(), MOST_SEEN):
             if self._over.get(path) == look:
                 continue
             old, since = self._seen.get(path, (None, now))

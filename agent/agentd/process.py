@@ -74,6 +74,7 @@ class Process:
         self.pid = self._child.pid
         self._loop = asyncio.get_running_loop()
         self._out = _pipe(self._child.stdout)
+        _widen(self._out)
         self._in = _pipe(self._child.stdin)
         self._err = _pipe(self._child.stderr)
         self._said = bytearray()
@@ -167,12 +168,19 @@ def kill_group(pgid: int, number: signal.Signals) -> None:
 def _pipe(stream: Any) -> int:
     fd: int = stream.fileno()
     os.set_blocking(fd, False)
+    return fd
+
+
+def _widen(fd: int) -> None:
+    """A bigger pipe means fewer wake-ups: half of them where a CLI prints fast and the machine is busy.
+
+    For its stdout alone: what a user's pipes hold together is limited (64 MiB), and beyond that every new one is tiny.
+    """
     if sys.platform == "linux":
         import fcntl  # noqa: PLC0415 - only where it has this call
 
-        with suppress(OSError):  # a bigger pipe means fewer wake-ups; the system may forbid it
+        with suppress(OSError):  # the system may forbid it
             fcntl.fcntl(fd, _SET_PIPE_SIZE, BIG_PIPE)
-    return fd
 
 
 def _prctl() -> Callable[..., int] | None:
