@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
-from hypothesis import example, given
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from agent.driver import Done, Input, Mark, Step, Tell, Workplace
@@ -450,6 +450,7 @@ JSON = st.recursive(
 MESSAGES = st.builds(lambda kind, rest: {**rest, "type": kind}, WORDS | LEAVES, st.dictionaries(KEYS, JSON, max_size=8))
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 @given(st.lists(MESSAGES, max_size=6))
 @example([{"type": "command_lifecycle", "state": []}])
 def test_no_object_on_a_line_makes_the_driver_raise(messages: list[dict[str, Any]]) -> None:
