@@ -64,9 +64,9 @@ async def test_an_unanswered_question_of_two_lives_is_given_up_twice() -> None:
     world = World(behave=asking)
     async with world.life():
         run, pod = await world.launch()
-        await world.until(lambda: "picked ()" in world.texts(world.place(run)), seconds=900)
+        await world.until(lambda: "picked ()" in world.texts(world.place(run)), seconds=900, step=1.0)
         pod.lose_state()
-        await world.until(lambda: world.texts(world.place(run)).count("picked ()") == 2, seconds=900)
+        await world.until(lambda: world.texts(world.place(run)).count("picked ()") == 2, seconds=900, step=1.0)
 
 
 async def test_a_file_of_the_same_name_in_another_life_arrives_too() -> None:
