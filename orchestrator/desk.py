@@ -17,7 +17,7 @@ from orchestrator.board import Boards
 from orchestrator.errors import Refused, Trouble
 from orchestrator.gate import Gate
 from orchestrator.logbook import Logbook
-from orchestrator.nouns import Agent, Button, Conversation, Inbound, Letter, Message, RunId
+from orchestrator.nouns import Agent, Button, Conversation, File, Inbound, Letter, Message, RunId
 from orchestrator.ports import Change, Store
 from orchestrator.post import PostOffice
 from orchestrator.roster import Roster
@@ -153,7 +153,10 @@ class Desk:
                 offer = await self._store.sent(f"re/{key}")
                 if offer is None or offer.letter.message.status != OFFER:
                     raise Refused("This offer is no longer known. Use `/launch`.")
-                await self._launch(inbound, name, offer.letter.message.text)
+                run = run_id(f"do/{key}")  # the offer's and not the tap's: two taps are one run
+                async for _ in self._store.journal(run):
+                    raise Refused("An agent was started on this already.")
+                await self._launch(inbound, name, offer.letter.message.text, run=run)
             case "again":
                 await self._again(inbound, RunId(rest))
             case _:
@@ -177,7 +180,7 @@ class Desk:
         async for entries in self._store.journal(run):
             first = entries[0].event
             if isinstance(first, ev.Launched):
-                await self._launch(inbound, first.agent.name, first.task)
+                await self._launch(inbound, first.agent.name, first.task, files=first.files)
                 return
         raise Refused("This run is not known any more.")
 
@@ -225,23 +228,24 @@ class Desk:
         why = self._unavailable.get(agent.driver, "")
         return f" *It cannot start yet: {why}*" if why else ""
 
-    async def _launch(self, inbound: Inbound, name: str, task: str) -> None:
+    async def _launch(
+        self, inbound: Inbound, name: str, task: str, *, run: RunId | None = None, files: tuple[File, ...] = ()
+    ) -> None:
         agent = next((agent for agent in await self._store.agents() if agent.name == name), None)
         if agent is None:
             raise Refused(f"There is no agent `{name[:40]}` any more. `/launch` shows those that there are.")
         if agent.driver in self._unavailable:
             raise Refused(f"The agent `{name}` cannot start: {self._unavailable[agent.driver]}")
-        run = run_id(inbound.key)
         launched = ev.Launched(
             agent=agent,
             task=task or agent.opening,
             by=inbound.person,
             origin=_origin(inbound.where),
             title=title(task or agent.opening or agent.name),
-            files=inbound.files,
+            files=inbound.files or files,
             budget_usd=_cap(agent, self._budget_usd),
         )
-        await self._roster.launch(run, launched, once=inbound.key)
+        await self._roster.launch(run or run_id(inbound.key), launched, once=inbound.key)
 
     async def _stop(self, inbound: Inbound, run: LiveRun) -> None:
         def decide(state: State) -> Draft:

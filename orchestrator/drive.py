@@ -36,6 +36,10 @@ MOST_LOSSES = 5
 PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 
 
+ENDS_OF_TEXT = wire.Wrote | wire.Thought | wire.TurnEnded | wire.CliDied
+"""After these, what was seen of a text while it was written is in the journal, or never will be."""
+
+
 class Drive:
     """Carries runs over one runtime. It has no state of its own beyond what it was built with."""
 
@@ -72,7 +76,7 @@ class Drive:
                 await self.end(run, run.state.finished.reason, run.state.finished.words)
             elif run.state.stop and (not run.state.admitted or self._overdue(run.state)):
                 await self.end(run, "stopped", run.state.stop.words)
-            elif not run.state.n and asyncio.get_running_loop().time() - begun > run.state.agent.limits.start:
+            elif not run.state.epoch and asyncio.get_running_loop().time() - begun > run.state.agent.limits.start:
                 why = run.moment.words or "the agent gave no sign of life"
                 await self.end(run, "failed", f"it could not be started in time: {why}")
             else:
@@ -94,8 +98,13 @@ class Drive:
                 return None
             seconds = self._clock() - state.began
             cost = round(state.cost_usd, 6)
-            end = ev.Ended(reason, words, cost_usd=cost, turns=state.turns, seconds=seconds, where=state.where)
-            return Draft([("ended", end)])
+            events: list[tuple[str, ev.Event]] = []
+            where = state.where
+            if where is None and state.launched is not None:  # an end without a place would be told to nobody
+                where = state.launched.origin
+                events.append(("opened", ev.Opened(where)))
+            end = ev.Ended(reason, words, cost_usd=cost, turns=state.turns, seconds=seconds, where=where)
+            return Draft([*events, ("ended", end)])
 
         while not run.state.ended:
             try:
@@ -220,7 +229,7 @@ class Drive:
             return Draft([(f"f/{frame.epoch}/{frame.n}", reports[frame.n]) for frame in fresh]) if fresh else None
 
         await run.write(decide)
-        if any(isinstance(report, wire.Wrote | wire.Thought | wire.TurnEnded) for report in reports.values()):
+        if any(isinstance(report, ENDS_OF_TEXT) for report in reports.values()):
             run.now(text="", thinking=False)
 
     async def _keep(self, upload: str, piece: wire.FilePiece) -> wire.Report:
@@ -252,6 +261,7 @@ class Drive:
             return None if unseen or state.epoch == epoch else Draft([(f"lost/{epoch}", ev.StateLost(epoch)), *said])
 
         await run.write(decide)
+        run.now(text="", thinking=False)
 
 
 async def _at_least_one(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -172,6 +172,9 @@ def _run_end(pen: _Pen, state: State, entry: ev.Entry, end: ev.Ended) -> list[Le
     why = end.words if end.words.startswith(end.reason) else " · ".join(filter(None, (end.reason, end.words)))
     facts = ["ended", why, f"{end.turns} turn{'' if end.turns == 1 else 's'}"]
     facts += [dollars(end.cost_usd), span(end.seconds)]
+    unheard = sum(isinstance(command.order, wire.Say) for command in state.pending.values())
+    if unheard:
+        facts.append(f"your last {f'{unheard} messages' if unheard > 1 else 'message'} did not reach it")
     again = Button("Launch again", f"again:{run}")
     status = " · ".join(fact for fact in facts if fact)
     letters.append(pen.post(_key(run, entry.key), Message(status=status, buttons=(again,), rings=True)))

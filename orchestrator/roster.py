@@ -7,7 +7,7 @@ task for each run. It knows no command and no platform.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import structlog
@@ -115,8 +115,12 @@ class Roster:
             waiting = sorted((run for run in self.live.values() if _queued(run.state)), key=lambda run: run.state.began)
             taken = sum(1 for run in self.live.values() if run.state.admitted and not run.state.ended)
             admitted = ev.Admitted(self._runtime.isolation)
-            for run in waiting[: max(0, self._max_runs - taken)]:
+
+            async def admit(run: LiveRun) -> None:
                 await run.write(lambda state: Draft([("admitted", admitted)]) if _queued(state) else None)
+
+            for run in waiting[: max(0, self._max_runs - taken)]:
+                await _alone(run, admit)
             for place, run in enumerate(waiting[max(0, self._max_runs - taken) :]):
                 run.now(words=f"{place + taken} before it; {self._max_runs} may run at once")
 
@@ -124,7 +128,7 @@ class Roster:
         """Compare runs with pods and with their limits, and put right what differs. Raises `Trouble`."""
         await self.recover()
         for run in list(self.live.values()):
-            await self._limit(run)
+            await _alone(run, self._limit)
         await self.admit()
         for pod in await self._runtime.pods():
             if pod not in self.live and pod not in self._clearing and pod not in self._unreadable:
@@ -215,6 +219,16 @@ class Roster:
         text = f"No answer came within {how_long}. Go on without it where you can, otherwise stop here."
         answered = ev.Answered(id_, ask, f"no answer within {how_long}", SYSTEM, text=text)
         await run.write(lambda state: Draft([(f"in/{id_}", answered)]) if ask in state.asks else None)
+
+
+async def _alone(run: LiveRun, chore: Callable[[LiveRun], Awaitable[object]]) -> None:
+    """Do this for one run of many: a defect of this one keeps nobody else from it. Raises `Trouble`."""
+    try:
+        await chore(run)
+    except Trouble:
+        raise
+    except Exception:
+        log.exception("a defect kept a run from being put in order", run=run.id)
 
 
 def _queued(state: State) -> bool:

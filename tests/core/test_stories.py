@@ -145,8 +145,9 @@ async def test_words_for_nobody_are_offered_to_an_agent() -> None:
         await world.until(lambda: world.posts(LOBBY))
         offer = world.looks(LOBBY)[0]
         assert offer.text == "fix the flaky test\nplease"
-        key = await world.press(offer.buttons[0].token)
-        pod = await world.runtime.wait_pod(run_id(key))
+        await world.press(offer.buttons[0].token)
+        await world.until(lambda: world.runtime.runs)
+        pod = world.runtime.pod(world.runtime.runs[0])
         await pod.until(lambda: pod.said == ["fix the flaky test\nplease"])
 
 
