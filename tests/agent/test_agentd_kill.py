@@ -52,8 +52,15 @@ def kill_cli(pod: Pod) -> None:
 async def gone(pid: int) -> None:
     """The CLI dies with its agentd, before there is another one."""
     async with asyncio.timeout(5):
-        while pid and psutil.pid_exists(pid) and psutil.Process(pid).status() != psutil.STATUS_ZOMBIE:  # noqa: ASYNC110 - no event to wait for
+        while pid and runs(pid):
             await asyncio.sleep(0.01)
+
+
+def runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 async def tell_the_story(pod: Pod, script: str) -> None:
