@@ -52,7 +52,7 @@ def kill_cli(pod: Pod) -> None:
 async def gone(pid: int) -> None:
     """The CLI dies with its agentd, before there is another one."""
     async with asyncio.timeout(5):
-        while pid and runs(pid):
+        while pid and runs(pid):  # noqa: ASYNC110 - no event to wait for
             await asyncio.sleep(0.01)
 
 
