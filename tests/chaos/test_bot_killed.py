@@ -41,7 +41,7 @@ async def test_the_bot_is_killed_at_any_moment(tmp_path: Path, seed: int) -> Non
             talker.quiet.set()
         killed = time.monotonic() - began
         async with asyncio.timeout(40):
-            while not await settled(bot) or len(bot.runs()) != len(talker.titles) - 1:  # the stopped one's is removed
+            while not await settled(bot) or len(bot.runs()) != len(talker.titles) - 1:  # noqa: ASYNC110 - as said
                 await asyncio.sleep(0.1)
         finals = sum([check_thread(thread, await talker.me.looks(thread.place)) for thread in talker.threads])
         for place in ("runs", "lobby"):  # a dashboard is drawn once a second

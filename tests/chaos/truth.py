@@ -15,7 +15,7 @@ from typing import Any
 
 import aiohttp
 
-from agent.wire import FilePiece, Frame, Report, TurnEnded, parse_up
+from agent.wire import FilePiece, Frame, Heard, Report, TurnEnded, parse_up
 from orchestrator import events as ev
 from tests.chaos.cast import Talker, Thread
 from tests.product import Look, Product
@@ -191,11 +191,22 @@ def check_order(numbers: Sequence[Any]) -> None:
 def check_journal(rows: Iterable[tuple[str, str, str]], theirs: Iterator[Report] | None) -> tuple[list[str], int, int]:
     """A run's frames have no gap and are agentd's, one by one. Returns what was said, how many frames and finals."""
     said: list[str] = []
+    told: list[str] = []  # ids of commands,
+    heard: list[str] = []  # and of those that agentd accepted: the same, and that which began the session
     epochs: set[str] = set()
     n = finals = 0
     for key, kind, body in rows:
         event = ev.read(kind, body)
         said += _words(event)
+        match event:
+            case ev.Said() | ev.Answered() | ev.StopAsked():
+                told.append(event.id)
+            case Heard(error=""):
+                heard.append(event.id)
+            case Heard():
+                raise AssertionError(f"refused: {event}")
+            case _:
+                pass
         if key.startswith("f/"):
             _, epoch, number = key.split("/")
             epochs.add(epoch)
@@ -204,6 +215,8 @@ def check_journal(rows: Iterable[tuple[str, str, str]], theirs: Iterator[Report]
             assert theirs is None or event == next(theirs, None), f"frame {n} is not what agentd has"
             finals += isinstance(event, TurnEnded)
     assert len(epochs) <= 1
+    assert heard[1:] == told
+    assert len(set(heard)) == len(heard)
     assert theirs is None or next(theirs, None) is None, f"agentd has more than {n} frames"
     return said, n, finals
 
