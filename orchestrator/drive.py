@@ -29,11 +29,22 @@ from orchestrator.tasks import each_within, until_first, woken
 log = structlog.get_logger()
 
 SILENCE_SECONDS = 3 * wire.BEAT_SECONDS
+"""An agentd that says nothing for so long is not there: the connection is made again."""
+
 HEARD_SECONDS = 20.0
+"""A command that was sent and not confirmed for so long is taken for lost on the way."""
+
 RESUME_SECONDS = 5.0
+"""Frames that are missing are asked for no more often than this."""
+
 STOP_SECONDS = 40.0
+"""An agent that was told to stop has so long to say its last words."""
+
 MOST_LOSSES = 5
+"""A pod that lost its state more often than this would lose it again: its run ends."""
+
 PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+"""Seconds between attempts that get nowhere, one after another."""
 
 
 ENDS_OF_TEXT = wire.Wrote | wire.Thought | wire.TurnEnded | wire.CliDied

@@ -173,7 +173,9 @@ class Roster:
             try:
                 await self._drive.carry(run)
             except Exception:
-                log.exception("a defect kept a run from being ended; it is taken up again")
+                log.exception("a defect kept a run from being ended; mending takes it up again")
+                self.live.pop(run.id, None)
+                return
             ended = run.state.ended
             log.info("run ended", reason=ended.reason if ended else "?", cost_usd=run.state.cost_usd)
             self._clearing.add(run.id)

@@ -235,3 +235,26 @@ async def test_two_runs_in_one_place_and_words_go_to_the_later_one() -> None:
         await world.until(lambda: first in world.runtime.graves)
         await world.say("for nobody")
         await world.until(lambda: "Start an agent on this?" in world.looks(LOBBY)[-1].status)
+
+
+async def test_a_run_that_cannot_even_be_ended_keeps_its_pod_and_is_taken_up_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    async with world.life():
+        run, _ = await world.launch("one")
+        lives_of_it = 0
+
+        async def raises(*_: object, **__: object) -> None:
+            nonlocal lives_of_it
+            lives_of_it += 1
+            raise ZeroDivisionError
+
+        with monkeypatch.context() as patch:
+            patch.setattr("orchestrator.drive.Drive.end", raises)
+            await world.say("/stop", world.place(run))
+            await asyncio.sleep(300)
+            assert run in world.runtime.runs
+            assert 2 <= lives_of_it <= 20
+        await world.until(lambda: run in world.runtime.graves)
+        assert "ended · stopped" in world.texts(world.place(run))[-1]
