@@ -14,6 +14,7 @@ import asyncio
 import fcntl
 import json
 import os
+import random
 import re
 import sys
 import time
@@ -81,7 +82,7 @@ class Pod:
         self.following = False
         self.resumed = 0.0
         self.due = 0.0
-        self.step = 0
+        self.step = random.randrange(TURN)  # real agents do not end their turns all at once
         self.newest = 0  # the stamp of the newest durable line that a page shows
         self._keep = keep
         self._known: set[str] = set()
