@@ -111,7 +111,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncIterato
                 boards=(RUNS_TAB,),
             ),
         )
-        app = application(ready=room.ready.is_set, metrics=RoomMetrics(room).text)
+        app = application(ready=room.ready.is_set, metrics=RoomMetrics(room).text, token=settings.web_token.reveal())
         chat.add_routes(app)
         async with listening(app, settings.http_bind) as port, _daily(database):
             yield House(room, port, unavailable)

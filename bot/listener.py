@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hmac
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -18,8 +19,11 @@ MOST_BYTES = 40 << 20
 """The largest request: a file of 32 MiB with what is around it."""
 
 
-def application(*, ready: Callable[[], bool], metrics: Callable[[], bytes]) -> web.Application:
-    """The listener's own routes. `/healthz`: the process answers; `/readyz`: it hears people."""
+def application(*, ready: Callable[[], bool], metrics: Callable[[], bytes], token: str = "") -> web.Application:
+    """The listener's own routes. `/healthz`: the process answers; `/readyz`: it hears people.
+
+    With a token, `/metrics` wants it as a bearer token: what runs here and what it costs is not for everybody.
+    """
 
     async def healthz(_: web.Request) -> web.Response:
         return web.Response(text="ok\n")
@@ -27,7 +31,10 @@ def application(*, ready: Callable[[], bool], metrics: Callable[[], bytes]) -> w
     async def readyz(_: web.Request) -> web.Response:
         return web.Response(text="ready\n") if ready() else web.Response(status=503, text="starting\n")
 
-    async def show_metrics(_: web.Request) -> web.Response:
+    async def show_metrics(request: web.Request) -> web.Response:
+        given = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if token and not hmac.compare_digest(given.encode(), token.encode()):
+            return web.Response(status=401, text="This needs the bearer token that WEB_TOKEN holds.\n")
         return web.Response(body=metrics(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     app = web.Application(client_max_size=MOST_BYTES)
