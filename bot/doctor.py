@@ -1,6 +1,7 @@
 """`python -m bot doctor`: looks at everything that can be wrong and says what to do. It starts nothing.
 
-Opening the store brings one of an older version to today's shape, as a start would."""
+Opening the store brings one of an older version to today's shape, as a start would.
+"""
 
 from __future__ import annotations
 
