@@ -74,7 +74,7 @@ class Posts:
         self._weight = 0
         self._floor = 0  # changes up to this revision may have left the memory
         self._unsaved: dict[tuple[str, str], Post] = {}
-        self._saving = asyncio.Lock()
+        self._saving: asyncio.Event | None = None  # set when the present writing is over
         self._watchers: set[Watch] = set()
 
     async def add(self, shelf: str, kept: Kept, *, key: str) -> Post:
@@ -106,10 +106,10 @@ class Posts:
         post = await self.get(shelf, id_)
         if post.kept.message != message:
             self._unsaved[shelf, id_] = self._show(shelf, id_, replace(post.kept, message=message))
-        if not message.since and not message.board:
+        if not _moves(message):
             look = self._unsaved.get((shelf, id_))
             while look is not None and self._unsaved.get((shelf, id_)) is look:  # until written, or a newer one came
-                await self.save()
+                await self._save(moving=False)
 
     async def settle(self, post: Post, *, fault: str = "") -> None:
         """What a person sent has been stored by the core, or refused by it."""
@@ -142,13 +142,30 @@ class Posts:
 
     async def save(self) -> None:
         """Write the looks that stand in memory alone. Raises what `Notes` raises; they then stay unsaved."""
-        async with self._saving:
-            looks = dict(self._unsaved)
+        while self._saving:
+            await self._saving.wait()
+        await self._save(moving=True)
+
+    async def _save(self, *, moving: bool) -> None:
+        """Write looks, or wait for the writing that is under way, in which the caller's may be missing.
+
+        One writing at a time, else an older look could overtake a newer one. All who waited for it go on together: a
+        lock would let them through one by one, a turn of the loop each, and hundreds of them stand in line for seconds.
+        """
+        if self._saving:
+            await self._saving.wait()
+            return
+        self._saving = asyncio.Event()
+        try:
+            looks = {place: post for place, post in self._unsaved.items() if moving or not _moves(post.kept.message)}
             if looks:
                 await self._drawer.replace({place: _write(post.kept) for place, post in looks.items()})
             for place, post in looks.items():
                 if self._unsaved.get(place) is post:
                     del self._unsaved[place]
+        finally:
+            self._saving.set()
+            self._saving = None
 
     async def keep_saving(self) -> None:
         """Write moving looks once a second until cancelled, and once more then."""
@@ -179,6 +196,11 @@ class Posts:
         for watch in tuple(self._watchers):
             watch(post)
         return post
+
+
+def _moves(message: Message) -> bool:
+    """Whether this look will be followed by another one soon, which the core draws again after a crash."""
+    return message.since > 0 or message.board
 
 
 def _weight(post: Post) -> int:

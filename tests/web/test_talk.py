@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from io import BytesIO
 from typing import Any
@@ -326,6 +326,45 @@ async def test_moving_looks_are_saved_once_a_second_and_a_full_disk_is_waited_fo
         await talk.edit(LOBBY, ids[1], Message(text="last", since=1.0))
         serving.cancel()
     assert any("last" in text for text in notes.texts.values())
+
+
+async def test_many_resting_looks_at_once_wait_for_a_few_writings_and_for_no_moving_look() -> None:
+    """Where they let each other through one by one, hundreds of runs that end their turns stand in line for seconds."""
+    notes = SlowNotes()
+    talk = Talk(notes, commands=(), login=False)
+    ids = [await talk.post(LOBBY, Message(text="0", since=1.0), key=f"{i}") for i in range(101)]
+    await talk.edit(LOBBY, ids[0], Message(text="moved", since=1.0))
+    notes.puts.clear()
+    notes.turns = 0
+    async with asyncio.TaskGroup() as tasks:
+        for id_ in ids[1:]:
+            tasks.create_task(talk.edit(LOBBY, id_, Message(text="at rest")))
+    assert sum(map(len, notes.puts)) == 100
+    assert len(notes.puts) <= 2
+    assert notes.turns < 20
+    assert sum("at rest" in text for text in notes.texts.values()) == 100
+    await talk.posts.save()
+    assert any("moved" in text for text in notes.texts.values())
+
+
+class SlowNotes(MemoryNotes):
+    """Notes that take a few turns of the loop to be put down."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.puts: list[list[str]] = []
+        self.turns = 0
+        asyncio.get_running_loop().call_soon(self._turn)
+
+    async def put(self, notes: Mapping[str, str | None]) -> None:
+        self.puts.append(list(notes))
+        for _ in range(3):
+            await asyncio.sleep(0)
+        await super().put(notes)
+
+    def _turn(self) -> None:
+        self.turns += 1
+        asyncio.get_running_loop().call_soon(self._turn)
 
 
 async def _deaf(_inbound: object) -> None:
