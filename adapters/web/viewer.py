@@ -30,6 +30,7 @@ LOOK_SECONDS = 1.0
 _MOST = 400  # looks that may wait before the viewer is told to begin anew
 _REST = 0.03  # seconds between two batches, at least
 _SHARE = 4.0  # rendering for one viewer takes at most one part in five of the time
+_LIST_SHARE = 100.0  # the list rests a hundred times as long as it took: with hundreds of runs it changes all the time
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +82,11 @@ class Viewer:
         self._wake.clear()
         return True
 
-    def take(self) -> tuple[bool, bool, bool, list[Post]]:
-        """What is to be sent now: about, the list, everything anew, and looks in order of their revisions."""
-        taken = self._about, self._list, self._anew, list(self._dirty.values())
-        self._about = self._list = self._anew = False
+    def take(self, *, listing: bool = True) -> tuple[bool, bool, bool, list[Post]]:
+        """What is to be sent now: about, the list (later, if not `listing`), everything anew, and looks by revision."""
+        taken = self._about, self._list and listing, self._anew, list(self._dirty.values())
+        self._list &= not listing
+        self._about = self._anew = False
         self._dirty.clear()
         return taken
 
@@ -104,28 +106,34 @@ class Streams:
         """Everything for this page until it is closed, gone, or may not look any more. `last` is the last id it got."""
         async for event in self._begin(viewer, last):
             yield event
-        shown, pinged = "", time.monotonic()
+        shown, list_at, pinged = "", 0.0, time.monotonic()
         while not viewer.closed and not gone():
             if time.monotonic() - pinged > PING_SECONDS:
                 if not await allowed():
                     return
                 pinged = time.monotonic()
                 yield _event("ping", {"now": time.time()})
-            if not await viewer.changes(LOOK_SECONDS):
-                continue
-            started = time.monotonic()
-            about, listing, anew, looks = viewer.take()
+            await viewer.changes(LOOK_SECONDS)
+            about, listing, anew, looks = viewer.take(listing=time.monotonic() >= list_at)
             if about:
                 yield self._hello()
-            if listing and (text := json.dumps(await self._threads.listing())) != shown:
-                shown = text
-                yield _event("threads", text)
+            if listing:
+                started = time.monotonic()
+                text = json.dumps(await self._threads.listing())
+                list_at = time.monotonic() + min(LOOK_SECONDS, _LIST_SHARE * (time.monotonic() - started))
+                if text != shown:
+                    shown = text
+                    yield _event("threads", text)
             if anew:
                 async for event in self._everything(viewer.place):
                     yield event
+            spent = 0.0  # by this viewer alone: if what others do counted, a busy bot would show nothing any more
             for post in looks:
-                yield _event("message", self.look(post), id_=f"{self._posts.boot}.{post.rev}")
-            await asyncio.sleep(max(_REST, _SHARE * (time.monotonic() - started)))
+                started = time.monotonic()
+                event = _event("message", self.look(post), id_=f"{self._posts.boot}.{post.rev}")
+                spent += time.monotonic() - started
+                yield event
+            await asyncio.sleep(max(_REST, _SHARE * spent))
 
     async def earlier(self, place: str, before: str) -> dict[str, Any]:
         """The messages before this one, as the page shows them."""
