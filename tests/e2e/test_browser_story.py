@@ -25,6 +25,7 @@ SLOW: list[list[dict[str, object]]] = [
     [
         {"say": WORDS, "pace": 0.1},
         {"tool": "Bash", "summary": "make", "output": "made", "seconds": 0.3},
+        {"wait": 60},  # for what is said meanwhile: behind the question it would be its answer
         {"ask": "Go on?", "choices": ["Yes", "No"]},
         {"say": "You chose {answer}.", "pace": 0.05},
         {"cost": 0.12},
