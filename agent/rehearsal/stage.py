@@ -194,8 +194,10 @@ class Stage:
         self._memory.turn.cost = round(self._memory.turn.cost + step["cost"], 6)
 
     def _wait(self, step: Step) -> None:
+        """Until something was said in this turn, be it before; at most so many seconds."""
         until = time.monotonic() + step["wait"] * self._pace
-        while not self._memory.fresh() and (left := until - time.monotonic()) > 0:
+        said = len(self._memory.turn.inputs) > 1
+        while not said and not self._memory.fresh() and (left := until - time.monotonic()) > 0:
             self._listen(left)
 
     def _flood(self, step: Step) -> None:
