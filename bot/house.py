@@ -6,6 +6,7 @@ This is the only place that knows every part by name.
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import sys
 import time
@@ -55,6 +56,7 @@ class House:
 async def live(settings: Settings, environ: Mapping[str, str], *, greet: Callable[[House], None]) -> None:
     """Run the bot until a signal ends it. Raises `Trouble` with a sentence when it cannot start."""
     with only_bot(settings.data_dir):
+        _collect_rarely()
         async with asyncio.TaskGroup() as group, opened(settings, environ) as house:
             life = group.create_task(house.room.run())
             loop = asyncio.get_running_loop()
@@ -115,6 +117,15 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncIterato
         chat.add_routes(app)
         async with listening(app, settings.http_bind) as port, _daily(database):
             yield House(room, port, unavailable)
+
+
+def _collect_rarely() -> None:
+    """Look for cyclic garbage less often, and never among what is loaded by now.
+
+    With 500 runs this took a fifth of the time, and stopped everything for a tenth of a second each.
+    """
+    gc.freeze()
+    gc.set_threshold(20_000, 5, 10)
 
 
 def _tell(words: str) -> None:
