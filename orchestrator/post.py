@@ -8,9 +8,8 @@ told to wait waits alone. The office knows no platform and no run; what a page l
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import chain, repeat
 from typing import Any
 
@@ -19,6 +18,7 @@ import structlog
 from orchestrator.errors import Broken, Busy, Gone, Refused
 from orchestrator.nouns import Conversation, Lane, Letter, Message, MessageId
 from orchestrator.pacing import Budget
+from orchestrator.place import Errand, Look, Page, Place
 from orchestrator.ports import Change, Chat, Store
 from orchestrator.tasks import woken
 
@@ -39,64 +39,6 @@ LEAST_SECONDS = 0.001
 EXCUSE = "/refused"
 """What the key of a letter ends in that stands for one which the platform refused."""
 
-Look = Callable[[float], Message]
-"""What a page looks like now; the argument is for how many seconds more its place is slow (0: it is not)."""
-
-
-@dataclass(slots=True)
-class _Page:
-    """A message that is kept up to date for as long as it is here."""
-
-    key: str
-    where: Conversation
-    look: Look
-    lane: Lane
-    id: MessageId | None = None
-    dirty: bool = True
-    due: float = 0.0
-    shown: Message | None = None
-
-
-@dataclass(slots=True)
-class _Errand:
-    """A request that is no letter (opening a thread), with somebody waiting for what comes of it."""
-
-    run: Callable[[], Awaitable[Any]]
-    done: asyncio.Future[Any]
-
-
-@dataclass(slots=True)
-class _Place:
-    """Everything that shares one budget, and the one task that sends it."""
-
-    budget: Budget
-    letters: dict[Lane, deque[Letter | _Errand]] = field(
-        default_factory=lambda: {Lane.FIRST: deque(), Lane.ALERT: deque()}
-    )
-    pages: dict[str, _Page] = field(default_factory=dict)
-    woken: asyncio.Event = field(default_factory=asyncio.Event)
-    failures: int = 0
-
-    def next_letter(self) -> tuple[Lane, Letter | _Errand] | None:
-        """The letter or errand whose turn it is, if there is any."""
-        for lane, queue in self.letters.items():
-            if queue:
-                return lane, queue[0]
-        return None
-
-    def next_page(self, now: float) -> tuple[_Page | None, float | None]:
-        """The page whose turn it is, or the seconds until one is due (None: none waits)."""
-        soonest: float | None = None
-        best: _Page | None = None
-        for page in self.pages.values():
-            if not page.dirty or page.id is None:
-                continue
-            if page.due > now:
-                soonest = min(soonest or page.due, page.due)
-            elif best is None or page.lane < best.lane:
-                best = page
-        return best, None if soonest is None else max(0.0, soonest - now)
-
 
 class PostOffice:
     """Sends letters and pages. `group` owns its tasks: one for each place that has something to say."""
@@ -105,7 +47,7 @@ class PostOffice:
         self._chats = chats
         self._store = store
         self._group = group
-        self._places: dict[str, _Place] = {}
+        self._places: dict[str, Place] = {}
         self._taken: set[str] = set()  # the keys of the letters that wait here
 
     def take(self, letters: Iterable[Letter]) -> None:
@@ -130,7 +72,7 @@ class PostOffice:
             return
         page = place.pages.get(key)
         if page is None:
-            page = place.pages[key] = _Page(key, where, look, lane)
+            page = place.pages[key] = Page(key, where, look, lane)
             self._begin(self._find(place, page))
         page.dirty = True
         if page.id is not None:
@@ -148,7 +90,7 @@ class PostOffice:
         if place is None:
             raise Gone(f"{where.platform} is not connected")
         chat = self._chats[where.platform]
-        errand = _Errand(lambda: run(chat), asyncio.get_running_loop().create_future())
+        errand = Errand(lambda: run(chat), asyncio.get_running_loop().create_future())
         place.letters[Lane.FIRST].append(errand)
         place.woken.set()
         return await errand.done
@@ -157,14 +99,14 @@ class PostOffice:
         """Letters that have not landed yet."""
         return sum(len(queue) for place in self._places.values() for queue in place.letters.values())
 
-    def _place(self, where: Conversation) -> _Place | None:
+    def _place(self, where: Conversation) -> Place | None:
         chat = self._chats.get(where.platform)
         if chat is None:
             return None
         scope = f"{where.platform}:{chat.scope(where)}"
         place = self._places.get(scope)
         if place is None:
-            place = self._places[scope] = _Place(Budget(chat.pace(where)))
+            place = self._places[scope] = Place(Budget(chat.pace(where)))
             self._begin(self._serve(scope, place))
         return place
 
@@ -176,7 +118,7 @@ class PostOffice:
             work.close()
             log.info("left for the next life")
 
-    async def _find(self, place: _Place, page: _Page) -> None:
+    async def _find(self, place: Place, page: Page) -> None:
         """A page that was posted in a former life has its message already."""
         for pause in chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1])):
             try:
@@ -192,7 +134,7 @@ class PostOffice:
             page.id = sent.message_id
             place.woken.set()
 
-    async def _serve(self, scope: str, place: _Place) -> None:
+    async def _serve(self, scope: str, place: Place) -> None:
         """Send what this place has, in the order of the lanes, for as long as there is anything."""
         loop = asyncio.get_running_loop()
         while True:
@@ -219,8 +161,8 @@ class PostOffice:
                         return
             await woken(place.woken, None if pause is None else max(pause, LEAST_SECONDS))
 
-    async def _send(self, place: _Place, lane: Lane, item: Letter | _Errand) -> None:
-        if isinstance(item, _Errand):
+    async def _send(self, place: Place, lane: Lane, item: Letter | Errand) -> None:
+        if isinstance(item, Errand):
             await self._run(place, item)
         else:
             try:
@@ -241,7 +183,7 @@ class PostOffice:
             self._taken.discard(item.key)
         place.letters[lane].remove(item)
 
-    async def _excuse(self, place: _Place, letter: Letter, why: str) -> None:
+    async def _excuse(self, place: Place, letter: Letter, why: str) -> None:
         """Say, where a letter that the platform does not take would have stood, that there is one."""
         if letter.key.endswith(EXCUSE):
             return
@@ -266,7 +208,7 @@ class PostOffice:
         await chat.edit(letter.where, target.message_id, letter.message)
         return target.message_id
 
-    async def _run(self, place: _Place, errand: _Errand) -> None:
+    async def _run(self, place: Place, errand: Errand) -> None:
         place.budget.spend(asyncio.get_running_loop().time())
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
@@ -282,7 +224,7 @@ class PostOffice:
             if not errand.done.done():
                 errand.done.set_result(result)
 
-    async def _edit(self, place: _Place, page: _Page) -> None:
+    async def _edit(self, place: Place, page: Page) -> None:
         """Send the newest look of a page, if it differs from the one that stands there."""
         loop = asyncio.get_running_loop()
         place.pages.pop(page.key)
@@ -311,7 +253,7 @@ class PostOffice:
         else:
             page.shown = look
 
-    async def _within(self, place: _Place, request: Callable[[], Awaitable[Any]]) -> Any:
+    async def _within(self, place: Place, request: Callable[[], Awaitable[Any]]) -> Any:
         """Do a request within the budget. Closes the place when it fails; what stays to do is done again later.
 
         Returns what came of it, or False when it must be tried again; raises `Gone` and `Refused`.
