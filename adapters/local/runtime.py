@@ -152,6 +152,7 @@ class LocalRuntime:
         while True:
             self._look_now.clear()
             for run, kept in list(self._kept.items()):
+                await asyncio.sleep(0)  # hundreds of them are looked at a few files each: others go in between
                 try:
                     await self._look_after(run, kept)
                 except OSError as error:  # a full disk or process table: the others are looked after all the same
@@ -166,8 +167,8 @@ class LocalRuntime:
         if kept.given_up or lock.locked():  # it is being started or stopped just now: that may take a while
             return
         async with lock:
-            if process.lives(kept.folder, kept.child):
-                return
+            if self._kept.get(run) is not kept or process.lives(kept.folder, kept.child):
+                return  # the first: it was stopped while another one was looked after, and must not come back
             if kept.born:
                 self._count_death(run, kept)
             if kept.folder.finished() is not None:

@@ -102,6 +102,18 @@ async def test_agents_get_an_environment_made_from_scratch(
         await local.stop(RUN)
 
 
+async def test_what_was_stopped_while_others_were_looked_after_does_not_come_back(
+    local: LocalRuntime, folder: Folder
+) -> None:
+    await started(local, folder)
+    kept = local._kept[RUN]  # as the watch has it, on its way through all of them
+    await local.stop(RUN)
+    kept.born = 0.0  # it had died, and its next start was due
+    await local._look_after(RUN, kept)
+    assert not folder.path.exists()
+    assert not await local.pods()
+
+
 async def test_a_module_in_its_way_is_not_imported(local: LocalRuntime, folder: Folder) -> None:
     folder.prepare()
     for place in (folder.path, folder.state, folder.state / "workspace"):
