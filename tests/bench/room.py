@@ -22,7 +22,7 @@ import subprocess
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from pathlib import Path
 from statistics import median
 from tempfile import TemporaryDirectory
@@ -168,9 +168,11 @@ class Room:
         return 100 * (after.user + after.system - before.user - before.system) / (time.monotonic() - began)
 
     async def fill(self) -> None:
-        """Give every run a journal of some length."""
+        """Give every run a journal of some length; by now each event of the whole day stands there once."""
         await self.pods.do("fill", frames=FRAMES)
         await self.settled()
+        told, kept = await self.pods.do("journal"), self._number("SELECT count(*) FROM journal WHERE key LIKE 'f/%'")
+        assert told == kept, f"the agents told {told} events and {kept} are recorded"
 
     async def settled(self) -> None:
         """Wait until nothing more is recorded."""
@@ -181,9 +183,11 @@ class Room:
 
     def recorded(self) -> int:
         """Rows of the journal."""
-        with sqlite3.connect(f"file:{self._database}?mode=ro", uri=True) as db:
-            (found,) = db.execute("SELECT max(seq) FROM journal").fetchone()
-        db.close()
+        return self._number("SELECT max(seq) FROM journal")
+
+    def _number(self, sql: str) -> int:
+        with closing(sqlite3.connect(f"file:{self._database}?mode=ro", uri=True)) as db:
+            (found,) = db.execute(sql).fetchone()
         return int(found or 0)
 
     async def _talk(self, seconds: float) -> None:
