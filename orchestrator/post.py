@@ -78,12 +78,6 @@ class PostOffice:
         if page.id is not None:
             place.woken.set()
 
-    def hide(self, key: str, where: Conversation) -> None:
-        """The page is kept up to date no longer."""
-        place = self._place(where)
-        if place is not None:
-            place.pages.pop(key, None)
-
     async def errand(self, where: Conversation, run: Callable[[Chat], Awaitable[Any]]) -> Any:
         """Do something on this platform within the place's budget, and return what comes of it. Raises `Trouble`."""
         place = self._place(where)
