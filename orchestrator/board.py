@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from orchestrator.nouns import Conversation, Lane, Letter, Message, Row
 from orchestrator.ports import Change, Notes, Store
@@ -18,7 +19,7 @@ PAST = 20
 
 
 class Boards:
-    """All dashboards. `rows` gives the live runs' lines, `past` those of the runs that ended last."""
+    """All dashboards. `live` gives the live runs' lines as seen from a place, `past` those of runs that are over."""
 
     def __init__(
         self,
@@ -26,7 +27,7 @@ class Boards:
         store: Store,
         notes: Notes,
         office: PostOffice,
-        live: Callable[[], Sequence[Row]],
+        live: Callable[[Conversation], Sequence[Row]],
         past: Sequence[Row] = (),
     ) -> None:
         self._store = store
@@ -63,7 +64,7 @@ class Boards:
         """The note comes first: one whose letter is not there is a dashboard that `recover` brings to its end."""
         async with self._putting:  # of two at a time, both would end the one before, and none of them the other
             await self._notes.put({f"board/{key}": f"{where.platform}\n{where.chat}\n{where.thread}"})
-            letters = [Letter(key, where, self._look(0.0), Lane.FIRST)]
+            letters = [Letter(key, where, self._look(where, 0.0), Lane.FIRST)]
             old = self._boards.get(where)
             if old and old != key:
                 moved = Message(status="the dashboard has moved down")
@@ -79,10 +80,10 @@ class Boards:
     def changed(self) -> None:
         """Some run is not what it was."""
         for where, key in self._boards.items():
-            self._office.show(key, where, self._look, lane=Lane.BOARD)
+            self._office.show(key, where, partial(self._look, where), lane=Lane.BOARD)
 
-    def _look(self, slowed: float) -> Message:
-        live = list(self._live())
+    def _look(self, where: Conversation, slowed: float) -> Message:
+        live = list(self._live(where))
         words = f"{len(live)} live run{'' if len(live) == 1 else 's'}" if live else "no live run"
         if slowed:
             words += " · updates come slowly: the platform asked for patience"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 
 import structlog
 
@@ -16,11 +17,11 @@ from orchestrator import view
 from orchestrator.board import PAST, Boards
 from orchestrator.desk import Desk
 from orchestrator.drive import Drive
-from orchestrator.errors import Broken, Trouble
+from orchestrator.errors import Broken, Refused, Trouble
 from orchestrator.events import Ended, Launched
 from orchestrator.gate import Gate
 from orchestrator.logbook import Logbook
-from orchestrator.nouns import Conversation, Inbound, Row
+from orchestrator.nouns import Conversation, Inbound, Person, Row
 from orchestrator.ports import Artifacts, Chat, Notes, Runtime, Store
 from orchestrator.post import PostOffice
 from orchestrator.roster import Roster
@@ -81,10 +82,26 @@ class Orchestrator:
             raise Broken("The bot is still starting; nothing was taken. Try again in a moment.")
         await to_the_end(self._desk.receive(inbound))  # cut off between "write" and "act", it would act after a restart
 
+    async def suggest(self, person: Person, where: Conversation, typed: str) -> Sequence[tuple[str, str]]:
+        """Agents whose name begins with what is typed, each with what it is about. Raises `Refused`, `Broken`."""
+        if self._desk is None:
+            raise Broken("The bot is still starting.")
+        return await self._desk.suggest(person, where, typed)
+
+    @property
+    def chats(self) -> Sequence[Chat]:
+        """The platforms on which people are heard."""
+        return list(self._chats.values())
+
     async def run(self) -> None:
         """Recover, then live until cancelled."""
         async with asyncio.TaskGroup() as group:
-            office = PostOffice(self._chats, self._store, group)
+            office = PostOffice(
+                self._chats,
+                self._store,
+                group,
+                bereft=lambda letter, why: roster.bereft(letter, why),  # noqa: PLW0108
+            )
             drive = Drive(
                 runtime=self._runtime, store=self._store, artifacts=self._artifacts, office=office, clock=self._clock
             )
@@ -99,7 +116,7 @@ class Orchestrator:
                 changed=lambda: boards.changed(),  # noqa: PLW0108 - boards comes two lines later
                 mend_soon=self._mend.set,
             )
-            boards = Boards(store=self._store, notes=self._notes, office=office, live=lambda: _rows(roster))
+            boards = Boards(store=self._store, notes=self._notes, office=office, live=partial(_rows, roster))
             self.roster, self.office = roster, office
             # Before any run lives again: what that run says next must come after these, and none may be taken twice.
             office.take([sent.letter for sent in await self._store.unsent()])
@@ -127,6 +144,9 @@ class Orchestrator:
         while True:
             try:
                 await chat.serve(self.receive)
+            except Refused as why:
+                log.error("a chat is not heard until its settings are changed", platform=chat.platform, why=str(why))
+                return
             except Trouble as error:
                 log.error("a chat is not heard", platform=chat.platform, again_in=SERVE_SECONDS, why=str(error))
             except Exception:
@@ -163,6 +183,6 @@ class Orchestrator:
         ]
 
 
-def _rows(roster: Roster) -> list[Row]:
+def _rows(roster: Roster, seen_from: Conversation) -> list[Row]:
     runs = sorted(roster.live.values(), key=lambda run: -run.state.began)
-    return [view.row(run.state, run.moment) for run in runs if run.state.launched]
+    return [view.row(run.state, run.moment, seen_from=seen_from) for run in runs if run.state.launched]

@@ -16,8 +16,9 @@ from orchestrator import events as ev
 from orchestrator.board import Boards
 from orchestrator.errors import Refused, Trouble
 from orchestrator.gate import Gate
+from orchestrator.letters import plain
 from orchestrator.logbook import Logbook
-from orchestrator.nouns import Agent, Button, Conversation, File, Inbound, Letter, Message, RunId
+from orchestrator.nouns import Agent, Button, Conversation, File, Inbound, Letter, Message, Person, RunId, Style
 from orchestrator.ports import Change, Store
 from orchestrator.post import PostOffice
 from orchestrator.roster import Roster
@@ -30,6 +31,9 @@ MOST_UNHEARD = 200
 """Messages that may wait for an agent to hear them."""
 
 OFFER = "Start an agent on this?"
+
+DEEP_LINK = "l_"
+"""What a link to an agent says to `/start` before the agent's name."""
 
 
 def reply_key(inbound: Inbound) -> str:
@@ -122,18 +126,23 @@ class Desk:
             words = f"The agent has not heard your last {len(state.pending)} messages yet, so this one was not taken."
             return Draft(letters=[reply(inbound, Message(text=words))])
         id_ = command_id(inbound.key)
-        said = ev.Said(id_, inbound.text, inbound.person, files=inbound.files, quoted=inbound.quoted)
+        said = ev.Said(
+            id_, inbound.text, inbound.person, files=inbound.files, quoted=inbound.quoted, source=inbound.source
+        )
         return Draft([(f"in/{id_}", said)])
 
     async def _offer(self, inbound: Inbound) -> None:
         """Words that are for nobody: perhaps a task."""
         agents = self._ready(await self._store.agents())
-        buttons = tuple(Button(agent.name, f"do:{agent.name}:{short(inbound.key, 16)}") for agent in agents[:8])
+        key = short(inbound.key, 16)
+        buttons = tuple(Button(agent.name, f"do:{agent.name}:{key}") for agent in agents[:8])
+        here = [run for run in self._roster.live.values() if inbound.where.outside in _outsides(run.state)]
+        said = tuple(Button(f"Say it to: {_title_of(run)}", f"say:{run.id}:{key}") for run in here[-4:])
         if not inbound.text.strip() or inbound.files:
             text = "Send a file together with words, in a run's thread. Here `/launch` starts a run."
             await self._answer(inbound, Message(text=text))
         else:
-            await self._answer(inbound, Message(text=inbound.text, status=OFFER, buttons=buttons))
+            await self._answer(inbound, Message(text=inbound.text, status=OFFER, buttons=(*said, *buttons)))
 
     # --- buttons -----------------------------------------------------------------------------------------------------
 
@@ -148,19 +157,53 @@ class Desk:
                 await self._pick(inbound, rest)
             case "launch":
                 await self._launch(inbound, rest, "")
+            case "watch":
+                await self._watch(inbound, self._live(rest))
+            case "say":
+                name, _, key = rest.partition(":")
+                await self._say_offered(inbound, self._live(name), await self._offered(key))
             case "do":
                 name, _, key = rest.partition(":")
-                offer = await self._store.sent(f"re/{key}")
-                if offer is None or offer.letter.message.status != OFFER:
-                    raise Refused("This offer is no longer known. Use `/launch`.")
+                task = await self._offered(key)
                 run = run_id(f"do/{key}")  # the offer's and not the tap's: two taps are one run
                 async for _ in self._store.journal(run):
                     raise Refused("An agent was started on this already.")
-                await self._launch(inbound, name, offer.letter.message.text, run=run)
+                await self._launch(inbound, name, task, run=run)
             case "again":
                 await self._again(inbound, RunId(rest))
             case _:
                 raise Refused("This button is not known here any more.")
+
+    async def _offered(self, key: str) -> str:
+        """The words that an offer was made for."""
+        offer = await self._store.sent(f"re/{key}")
+        if offer is None or offer.letter.message.status != OFFER:
+            raise Refused("This offer is no longer known. Use `/launch`.")
+        return offer.letter.message.text
+
+    async def _say_offered(self, inbound: Inbound, run: LiveRun, text: str) -> None:
+        """The words of an offer are for a run that lives already."""
+        id_ = command_id(inbound.press)  # the offer's and not the tap's: two taps say it once
+
+        def decide(state: State) -> Draft:
+            if state.ended or state.stop:
+                return Draft(
+                    letters=[reply(inbound, Message(text="This run is ending; it does not hear you any more."))]
+                )
+            told = reply(inbound, Message(text=f"Said to *{plain(_title_of(run))}*."))
+            return Draft([(f"in/{id_}", ev.Said(id_, text, inbound.person))], [told])
+
+        await run.write(decide, once=inbound.key)
+
+    async def _watch(self, inbound: Inbound, run: LiveRun) -> None:
+        """The run gets a place on this platform, too."""
+
+        def decide(state: State) -> Draft:
+            if any(where.platform == inbound.where.platform for where in state.seats.values()):
+                return Draft(letters=[reply(inbound, Message(text="This run has a place here already."))])
+            return Draft([(f"watch/{inbound.key}", ev.WatchAsked(inbound.where.outside, inbound.person))])
+
+        await run.write(decide, once=inbound.key)
 
     async def _pick(self, inbound: Inbound, rest: str) -> None:
         name, _, tail = rest.partition(":")
@@ -198,6 +241,8 @@ class Desk:
                 await self._boards.post(inbound.where, once=inbound.key)
             case "logs":
                 await self._logs(inbound, typed.rest)
+            case "start" if typed.rest.startswith(DEEP_LINK):
+                await self._confirm(inbound, typed.rest.removeprefix(DEEP_LINK))
             case "help" | "start":
                 await self._help(inbound)
             case _:
@@ -207,6 +252,20 @@ class Desk:
         agents = self._ready(await self._store.agents())
         buttons = tuple(Button(f"Launch {agent.name}", f"launch:{agent.name}") for agent in agents[:8])
         await self._answer(inbound, Message(text=commands.help_text(), buttons=buttons))
+
+    async def _confirm(self, inbound: Inbound, name: str) -> None:
+        """A link led here; it starts nothing by itself."""
+        agent = next((agent for agent in self._ready(await self._store.agents()) if agent.name == name), None)
+        if agent is None:
+            raise Refused(f"The agent `{name[:40]}` of this link cannot start here. `/launch` shows those that can.")
+        button = Button(f"Launch {agent.name}", f"launch:{agent.name}", Style.GOOD)
+        await self._answer(inbound, Message(text=f"Start **{agent.name}**? {agent.about}", buttons=(button,)))
+
+    async def suggest(self, person: Person, where: Conversation, typed: str) -> Sequence[tuple[str, str]]:
+        """Agents that can start here and whose name begins with what is typed. Raises `Refused`."""
+        self._gate.check(person, where)
+        agents = self._ready(await self._store.agents())
+        return [(agent.name, agent.about) for agent in agents if agent.name.startswith(typed.strip().lower())]
 
     async def _launch_typed(self, inbound: Inbound, rest: str) -> None:
         agents = await self._store.agents()
@@ -240,10 +299,11 @@ class Desk:
             agent=agent,
             task=task or agent.opening,
             by=inbound.person,
-            origin=_origin(inbound.where),
+            origin=inbound.where.outside,
             title=title(task or agent.opening or agent.name),
             files=inbound.files or files,
             budget_usd=_cap(agent, self._budget_usd),
+            source=inbound.source,
         )
         await self._roster.launch(run or run_id(inbound.key), launched, once=inbound.key)
 
@@ -294,13 +354,18 @@ class Desk:
 def _answered(inbound: Inbound, asked: Asked, chosen: tuple[int, ...], text: str) -> Draft:
     words = ", ".join(asked.choices[pick].label for pick in chosen) or text[:200]
     id_ = command_id(inbound.key)
-    answered = ev.Answered(id_, asked.ask, words, inbound.person, picks=chosen, text="" if chosen else text)
+    answered = ev.Answered(
+        id_, asked.ask, words, inbound.person, picks=chosen, text="" if chosen else text, source=inbound.source
+    )
     return Draft([(f"in/{id_}", answered)])
 
 
-def _origin(where: Conversation) -> Conversation:
-    """New threads open beside the chat, never inside another thread."""
-    return Conversation(where.platform, where.chat)
+def _outsides(state: State) -> set[Conversation]:
+    return {where.outside for where in state.seats.values()}
+
+
+def _title_of(run: LiveRun) -> str:
+    return run.state.launched.title if run.state.launched else run.id
 
 
 def _cap(agent: Agent, cap: float) -> float:

@@ -37,6 +37,9 @@ HEARD_SECONDS = 20.0
 RESUME_SECONDS = 5.0
 """Frames that are missing are asked for no more often than this."""
 
+SEAT_SECONDS = 1.0
+"""A run gets its home first; a further place waits for it."""
+
 STOP_SECONDS = 40.0
 """An agent that was told to stop has so long to say its last words."""
 
@@ -66,7 +69,7 @@ class Drive:
     async def carry(self, run: LiveRun) -> None:
         """Return when the run has ended. A defect in here ends this run, visibly, and no other."""
         try:
-            await self._live(run)
+            await until_first(self._live(run), self._seat(run))
         except Exception as error:
             log.exception("a defect ended a run", run=run.id)
             words = f"a defect in the bot ended this run ({type(error).__name__}); its log has the details"
@@ -142,14 +145,50 @@ class Drive:
 
     async def _place(self, run: LiveRun, launched: ev.Launched) -> Conversation:
         try:
-            place = await self._office.errand(
-                launched.origin, lambda chat: chat.open(launched.origin, launched.title, key=run.id)
-            )
+            return await self._thread(launched.origin, launched.title, key=run.id)
         except (Gone, Refused) as why:
             log.warning("no thread to be had, the run stays where it was launched", run=run.id, why=str(why))
             return launched.origin
+
+    async def _thread(self, origin: Conversation, title: str, *, key: str) -> Conversation:
+        place = await self._office.errand(origin, lambda chat: chat.open(origin, title, key=key))
         assert isinstance(place, Conversation)
         return place
+
+    async def _seat(self, run: LiveRun) -> None:
+        """Give the run a place in each chat from which somebody wants to follow it, for as long as it lives."""
+        failures = 0
+        while True:
+            origin = next(iter(run.state.watching.values()), None) if run.state.seats else None
+            if origin is None:
+                await woken(run.watched, SEAT_SECONDS if run.state.watching else None)
+                continue
+            assert run.state.launched is not None
+            try:
+                where = await self._thread(origin, run.state.launched.title, key=f"{run.id}@{origin.platform}")
+            except (Gone, Refused) as why:
+                log.warning("no thread to be had, the run is shown where it was asked for", run=run.id, why=str(why))
+                where = origin
+            except (Busy, Broken, TimeoutError) as error:
+                failures += 1
+                pause = error.seconds if isinstance(error, Busy) else PAUSES[min(failures, len(PAUSES) - 1)]
+                log.warning("no further thread yet", run=run.id, why=str(error), again_in=pause)
+                await asyncio.sleep(pause)
+                continue
+            failures = 0
+            await self._sit(run, where)
+
+    async def _sit(self, run: LiveRun, where: Conversation) -> None:
+        def decide(state: State) -> Draft | None:
+            if state.ended or where.platform not in state.watching:
+                return None
+            return Draft([(f"opened/{state.seated}", ev.Opened(where))])
+
+        try:
+            await run.write(decide)
+        except Broken as error:
+            log.warning("a further place is not written down yet", run=run.id, why=str(error))
+            await asyncio.sleep(PAUSES[-1])
 
     # --- the connection ----------------------------------------------------------------------------------------------
 

@@ -23,10 +23,14 @@ MOST_PATIENCE = 3600.0
 
 
 class Busy(Trouble):
-    """The other side wants to be left alone for `seconds`; what it said is kept within reason."""
+    """The other side wants to be left alone for `seconds`; what it said is kept within reason.
 
-    def __init__(self, words: str, *, seconds: float) -> None:
+    `everywhere`: not only in the place that was spoken to.
+    """
+
+    def __init__(self, words: str, *, seconds: float, everywhere: bool = False) -> None:
         super().__init__(words)
+        self.everywhere = everywhere
         self.seconds = min(max(0.0, seconds), MOST_PATIENCE)  # in this order, which makes 0 of what is not a number
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import get_args
 
 from agent.wire import REPORTS, Malformed, Other, Report, kind_name, kind_of, pack, unpack
-from orchestrator.nouns import Agent, Conversation, File, Person, RunId
+from orchestrator.nouns import Agent, Conversation, File, Person, RunId, Source
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,13 +25,30 @@ class Launched:
     title: str
     files: tuple[File, ...] = ()
     budget_usd: float = 0.0
+    source: Source | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Opened:
-    """The run has its own place to talk."""
+    """The run has a place to talk: its home, and later further ones, from which it is watched and answered as well."""
 
     where: Conversation
+
+
+@dataclass(frozen=True, slots=True)
+class WatchAsked:
+    """Somebody wants to follow the run from another chat, too."""
+
+    origin: Conversation
+    by: Person
+
+
+@dataclass(frozen=True, slots=True)
+class PlaceLost:
+    """One of the run's places is no more: somebody deleted the thread, or put the bot out."""
+
+    where: Conversation
+    words: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +70,7 @@ class Said:
     by: Person
     files: tuple[File, ...] = ()
     quoted: bool = False
+    source: Source | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +83,7 @@ class Answered:
     by: Person
     picks: tuple[int, ...] = ()
     text: str = ""
+    source: Source | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +125,19 @@ class Ended:
     where: Conversation | None = None
 
 
-Deed = Launched | Opened | Admitted | Said | Answered | InterruptAsked | StopAsked | StateLost | Ended
+Deed = (
+    Launched
+    | Opened
+    | WatchAsked
+    | PlaceLost
+    | Admitted
+    | Said
+    | Answered
+    | InterruptAsked
+    | StopAsked
+    | StateLost
+    | Ended
+)
 Event = Report | Deed
 
 CLASSES: dict[str, type] = {**REPORTS, **{kind_name(cls): cls for cls in get_args(Deed)}}

@@ -17,13 +17,29 @@ class Rule:
     """Who may on one platform.
 
     A person must be in `people` or have one of `roles`; with neither named, `anyone` decides. A chat must be in
-    `chats`, except the private one of a listed person, whose id is the person's.
+    `chats`, except the private one of a listed person, whose id is the person's. A chat that stands in a server
+    (`<server>/<channel>`) needs its server in `servers`, and its channel in `channels` where any are named.
     """
 
     people: frozenset[str] = frozenset()
     roles: frozenset[str] = frozenset()
     chats: frozenset[str] = frozenset()
+    servers: frozenset[str] = frozenset()
+    channels: frozenset[str] = frozenset()
     anyone: bool = False
+
+    def admits(self, person: Person) -> bool:
+        """Whether this person is one of those who may."""
+        if person.id in self.people or not self.roles.isdisjoint(person.roles):
+            return True
+        return self.anyone and not self.people and not self.roles
+
+    def covers(self, person: Person, chat: str) -> bool:
+        """Whether this is a chat in which they may."""
+        server, inside, channel = chat.partition("/")
+        if inside:
+            return server in self.servers and (not self.channels or channel in self.channels)
+        return chat in self.chats or (chat == person.id and person.id in self.people)
 
 
 class Gate:
@@ -37,9 +53,7 @@ class Gate:
         rule = self._rules.get(where.platform)
         if rule is None or person.platform != where.platform or not person.id:
             raise Refused("This bot does not listen here.")
-        listed = person.id in rule.people or not rule.roles.isdisjoint(person.roles)
-        if not listed and not (rule.anyone and not rule.people and not rule.roles):
+        if not rule.admits(person):
             raise Refused(f"You are not on this bot's list. Your id here is {person.id}; its owner can add it.")
-        private = where.chat == person.id and person.id in rule.people
-        if where.chat not in rule.chats and not private:
+        if not rule.covers(person, where.chat):
             raise Refused(f"This bot may not be used in this chat. Its id is {where.chat}; the owner can add it.")

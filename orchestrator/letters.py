@@ -6,13 +6,26 @@ of their own, because an edit does not ring; progress is on the page and silent.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from agent import wire
 from orchestrator import events as ev
-from orchestrator.nouns import ArtifactId, Button, Conversation, File, Lane, Letter, Message, Phase, RunId, Style
+from orchestrator.nouns import (
+    ArtifactId,
+    Button,
+    Conversation,
+    File,
+    Got,
+    Lane,
+    Letter,
+    Message,
+    Phase,
+    Receipt,
+    RunId,
+    Style,
+)  # fmt: skip
 from orchestrator.run import State, short
-from orchestrator.view import dollars, span
+from orchestrator.view import Moment, dollars, page, span
 
 OUTCOMES = {
     "done": "done",
@@ -39,30 +52,100 @@ def ask_token(run: RunId, ask: str, pick: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Pen:
-    """Writes letters of one run into one conversation."""
+    """Writes letters of one run into its home; `speak` sees to its other places."""
 
     run: RunId
     where: Conversation
 
-    def post(self, key: str, message: Message) -> Letter:
-        return Letter(key, self.where, message, Lane.FIRST, run=self.run)
+    def post(self, key: str, message: Message, lane: Lane = Lane.FIRST) -> Letter:
+        return Letter(key, self.where, message, lane, run=self.run)
 
-    def edit(self, of: str, message: Message) -> Letter:
-        return Letter(f"{of}/last", self.where, message, Lane.FIRST, edits=of, run=self.run)
+    def edit(self, of: str, message: Message, lane: Lane = Lane.FIRST) -> Letter:
+        return Letter(f"{of}/last", self.where, message, lane, edits=of, run=self.run)
+
+
+def at_seat(key: str, seat: int) -> str:
+    """The key of the letter that says the same in another place of the run."""
+    return f"{key}@{seat}" if seat else key
 
 
 def speak(state: State, entry: ev.Entry) -> list[Letter]:
     """The letters that an event causes, by the state just before it. Nothing is said before the run has a place."""
-    where = entry.event.where if isinstance(entry.event, ev.Opened) else state.where
-    if where is None:
-        return []
-    run, pen = state.run, _Pen(state.run, where)
     match entry.event:
-        case ev.Opened():
-            return [pen.post(page_key(run, 1), Message(status="starting" if state.admitted else "queued"))]
+        case ev.Opened() as opened if state.seated:
+            return _at(_welcome(_Pen(state.run, opened.where), state), state.seated, opened.where)
+        case ev.Opened() as opened:
+            return _begin(_Pen(state.run, opened.where), state)
+        case ev.PlaceLost():
+            return []
+        case _ if state.where is None:
+            return []
+        case ev.Said() | ev.Answered() as said if said.source and len(state.seats) > 1:
+            told = _told_elsewhere(state, entry, said.source.where)
+            return told + (_everywhere(state, _speak(state, entry)) if isinstance(said, ev.Answered) else [])
+        case _:
+            return _everywhere(state, _speak(state, entry))
+
+
+def _everywhere(state: State, letters: list[Letter]) -> list[Letter]:
+    return [letter for seat, where in state.seats.items() for letter in _at(letters, seat, where)]
+
+
+def _at(letters: list[Letter], seat: int, where: Conversation) -> list[Letter]:
+    return [
+        replace(letter, key=at_seat(letter.key, seat), edits=letter.edits and at_seat(letter.edits, seat), where=where)
+        for letter in letters
+    ]
+
+
+def _begin(pen: _Pen, state: State) -> list[Letter]:
+    return [pen.post(page_key(pen.run, 1), Message(status="starting" if state.admitted else "queued"))]
+
+
+def _welcome(pen: _Pen, state: State) -> list[Letter]:
+    """What a place is told that comes later: which run this is, how it looks now, and what it waits for."""
+    assert state.launched is not None
+    facts = [state.agent.name, state.launched.title, state.phase.value]
+    if not state.seats:
+        facts.append("its thread is no more, so it goes on here")
+    letters = [pen.post(f"{pen.run}/welcome", Message(status=" · ".join(facts), rings=not state.seats))]
+    if state.page_open:
+        letters.append(pen.post(page_key(pen.run, state.page), page(state, Moment()), Lane.LIVE))
+    asks = state.asks.values()
+    return letters + [pen.post(_key(pen.run, waiting.key), _question(pen.run, waiting.asked)) for waiting in asks]
+
+
+def _told_elsewhere(state: State, entry: ev.Entry, source: Conversation) -> list[Letter]:
+    """What a person said in one place of a run is read in the others."""
+    said = entry.event
+    assert isinstance(said, ev.Said | ev.Answered)
+    words = Message(
+        text=quoted(said.text), status=f"{said.by.name or said.by.id} wrote", files=getattr(said, "files", ())
+    )
+    letter = _Pen(state.run, source).post(_key(state.run, entry.key), words)
+    others = {seat: where for seat, where in state.seats.items() if where != source}
+    return [one for seat, where in others.items() for one in _at([letter], seat, where)] if said.text else []
+
+
+def receipts(state: State, entry: ev.Entry) -> list[tuple[Conversation, Receipt]]:
+    """What is shown on people's messages because of an event, by the state just before it."""
+    match entry.event:
+        case ev.Launched() | ev.Said() | ev.Answered() as said:
+            source, got = said.source, Got.SEEN
+        case wire.Heard() as heard:
+            source, got = state.sources.get(heard.id), Got.REFUSED if heard.error else Got.HEARD
+        case _:
+            return []
+    return [(source.where, Receipt(source.message, got))] if source else []
+
+
+def _speak(state: State, entry: ev.Entry) -> list[Letter]:
+    assert state.where is not None
+    run, pen = state.run, _Pen(state.run, state.where)
+    match entry.event:
         case wire.TurnStarted() if not state.page_open:
             first_look = Message(status=Phase.WORKING.value, since=entry.at)
-            return [pen.post(page_key(run, state.page + 1), first_look)]
+            return [pen.post(page_key(run, state.page + 1), first_look, Lane.LIVE)]
         case wire.Asked() as asked if asked.ask not in state.answers and asked.ask not in state.asks:
             return [pen.post(_key(run, entry.key), _question(run, asked))]
         case ev.Answered() as answered if answered.ask in state.asks:
@@ -141,7 +224,7 @@ def _close_page(pen: _Pen, state: State, words: str, *, text: str) -> list[Lette
     if state.page == 1 and state.isolation:
         words = f"{words} · {state.isolation}"
     last = Message(text=text, status=words, log=tuple(state.done))
-    return [pen.edit(page_key(state.run, state.page), last)]
+    return [pen.edit(page_key(state.run, state.page), last, Lane.LIVE)]
 
 
 def _turn_end(pen: _Pen, state: State, entry: ev.Entry, ended: wire.TurnEnded) -> list[Letter]:
@@ -186,12 +269,18 @@ def bare_end(state: State, entry: ev.Entry) -> list[Letter]:
     if state.where is None or not isinstance(entry.event, ev.Ended):
         return []
     status = f"ended · {entry.event.reason} · {entry.event.words}"
-    return [_Pen(state.run, state.where).post(_key(state.run, entry.key), Message(status=status, rings=True))]
+    letter = _Pen(state.run, state.where).post(_key(state.run, entry.key), Message(status=status, rings=True))
+    return _everywhere(state, [letter])
 
 
 def plain(text: str) -> str:
     """Text that GitHub markdown shows as it is: its punctuation escaped, on one line."""
     return "".join("\\" + c if c in "\\`*_{}[]()#+-.!|<>~&" else c for c in " ".join(text.split()))
+
+
+def quoted(text: str) -> str:
+    """Text as a quote in GitHub markdown."""
+    return "\n".join(f"> {line}" for line in text.splitlines())
 
 
 def fenced(text: str, language: str = "") -> str:

@@ -36,11 +36,19 @@ def line(text: str, most: int = MOST_LINE) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """Where people talk. `chat` is what is allowed or forbidden; `thread` a topic or thread in it, or empty."""
+    """Where people talk. `chat` is what is allowed or forbidden; `thread` a topic or thread in it, or empty.
+
+    Where a platform keeps its chats inside of servers, `chat` is `<server>/<channel>`.
+    """
 
     platform: str
     chat: str
     thread: str = ""
+
+    @property
+    def outside(self) -> Conversation:
+        """The chat itself, without the thread: new threads open beside it, never inside another."""
+        return Conversation(self.platform, self.chat)
 
     def __str__(self) -> str:
         return f"{self.platform}/{self.chat}/{self.thread}".rstrip("/")
@@ -66,11 +74,20 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
+class Source:
+    """A person's own message, and where it stands: what receipts are shown on."""
+
+    where: Conversation
+    message: MessageId
+
+
+@dataclass(frozen=True, slots=True)
 class Inbound:
     """What a person did in a chat: said something, or pressed a button (`press` is then that button's token).
 
     `key` names it for ever on every platform (`telegram/<chat>/<message>`): the same key is done once. `quoted` marks
-    forwarded material. Edited messages never become an Inbound. `on` is the message whose button was pressed.
+    forwarded material. Edited messages never become an Inbound. `on` is the message whose button was pressed, `message`
+    the person's own, where they wrote one.
     """
 
     key: str
@@ -81,6 +98,12 @@ class Inbound:
     files: tuple[File, ...] = ()
     quoted: bool = False
     on: MessageId = MessageId("")
+    message: MessageId = MessageId("")
+
+    @property
+    def source(self) -> Source | None:
+        """The message to show receipts on, if there is one."""
+        return Source(self.where, self.message) if self.message else None
 
 
 class Style(StrEnum):
@@ -197,6 +220,57 @@ class Pace:
     per: float
     reserve: int = 0
     edit_every: float = 1.0
+
+    @property
+    def share(self) -> float:
+        """Seconds between two live edits of a place, of whichever message: evenly, and the reserve is left."""
+        return self.per / max(1, self.burst - self.reserve)
+
+
+class Got(StrEnum):
+    """What became of a person's message."""
+
+    SEEN = "seen"  # it is stored
+    HEARD = "heard"  # the agent has it
+    REFUSED = "refused"  # nobody will act on it
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What became of a message, shown on the message itself."""
+
+    message: MessageId
+    got: Got
+
+
+@dataclass(frozen=True, slots=True)
+class Typing:
+    """Somebody is at work here, and nothing else shows it yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How far the run of a thread is, seen from outside of the thread. `reason`: why it ended."""
+
+    phase: Phase
+    reason: str = ""
+
+
+Sign = Receipt | Typing | Standing
+"""Something small beside the messages. It is shown where a platform has such a thing, and lost without harm."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pulse:
+    """How a chat is doing. `heard`: Unix seconds of the platform's last sign of life, 0 before the first.
+
+    `trouble` says in a sentence why people are not heard now, if they are not; `aside` counts what came in and could
+    not be read.
+    """
+
+    heard: float = 0.0
+    trouble: str = ""
+    aside: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,13 +17,22 @@ SLOW_FACTOR = 3.0
 
 
 class Budget:
-    """At most `pace.burst` requests in any `pace.per` seconds; the last `pace.reserve` only for `Lane.FIRST`."""
+    """At most `pace.burst` requests in any `pace.per` seconds; the last `pace.reserve` only for `Lane.FIRST`.
+
+    A request counts from its answer: when on its way the platform counted it, nobody knows.
+    """
 
     def __init__(self, pace: Pace) -> None:
         self.pace = pace
         self.closed_until = 0.0
         self._slow_until = 0.0
         self._spent: deque[float] = deque(maxlen=pace.burst)
+
+    def adopt(self, pace: Pace) -> None:
+        """From now on the place bears this; what was spent stays spent."""
+        if pace != self.pace:
+            self.pace = pace
+            self._spent = deque(self._spent, maxlen=pace.burst)
 
     def wait(self, lane: Lane, now: float) -> float:
         """Seconds until a request of this lane may leave; 0 means now."""
@@ -39,6 +48,11 @@ class Budget:
     def spend(self, now: float) -> None:
         """A request leaves now."""
         self._spent.append(now)
+
+    def answered(self, now: float) -> None:
+        """The request that left last is answered now, one at a time."""
+        if self._spent:
+            self._spent[-1] = max(self._spent[-1], now)
 
     def close(self, seconds: float, now: float) -> None:
         """The platform asked for patience: nothing leaves until then, and live edits are rare for a while after."""
@@ -60,4 +74,11 @@ class Budget:
 
     def edit_every(self, now: float) -> float:
         """Seconds that must lie between two live edits of one message now."""
-        return self.pace.edit_every * (SLOW_FACTOR if self.slowed(now) else 1.0)
+        return self.pace.edit_every * self._patience(now)
+
+    def share(self, now: float) -> float:
+        """Seconds that must lie between two live edits of this place now, whichever message they change."""
+        return self.pace.share * self._patience(now)
+
+    def _patience(self, now: float) -> float:
+        return SLOW_FACTOR if self.slowed(now) else 1.0

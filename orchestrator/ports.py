@@ -23,7 +23,9 @@ from orchestrator.nouns import (
     Message,
     MessageId,
     Pace,
+    Pulse,
     RunId,
+    Sign,
 )  # fmt: skip
 
 # --- chat -----------------------------------------------------------------------------------------------------------
@@ -41,9 +43,17 @@ class Chat(Protocol):
     """
 
     platform: str
+    overall: Pace  # what all its scopes bear together
 
     async def serve(self, receive: Receive) -> None:
-        """Hear people until cancelled. Recovers by itself from whatever the network does; ends only by raising."""
+        """Hear people until cancelled. Recovers by itself from whatever the network does; ends only by raising.
+
+        Raises `Refused` when it will not work until the operator has changed something (a token that is not accepted).
+        """
+        ...
+
+    def pulse(self) -> Pulse:
+        """How it is doing at this moment."""
         ...
 
     def scope(self, where: Conversation) -> str:
@@ -51,19 +61,37 @@ class Chat(Protocol):
         ...
 
     def pace(self, where: Conversation) -> Pace:
-        """What that scope bears."""
+        """What that scope bears, as far as the platform has told by now."""
         ...
 
     async def open(self, origin: Conversation, title: str, *, key: str) -> Conversation:
         """A new place to talk, next to `origin`. Where the platform allows it, the same `key` gives the same place."""
         ...
 
-    async def post(self, where: Conversation, message: Message, *, key: str) -> MessageId:
-        """A new message. Where the platform allows it, the same `key` again is the same message, not a second one."""
+    async def post(self, where: Conversation, message: Message, *, key: str, again: bool = False) -> MessageId:
+        """A new message. Where the platform allows it, the same `key` again is the same message, not a second one.
+
+        `again`: an earlier attempt may have succeeded although no answer came; look for its message before making one.
+        """
         ...
 
-    async def edit(self, where: Conversation, message_id: MessageId, message: Message) -> None:
-        """The message looks like this now. The same look again is quiet; a message that is no more raises `Gone`."""
+    async def edit(self, where: Conversation, message_id: MessageId, message: Message) -> float:
+        """The message looks like this now. The same look again is quiet; a message that is no more raises `Gone`.
+
+        Returns the seconds after which this look fades and wants to be given again, 0 when it stays.
+        """
+        ...
+
+    async def remove(self, where: Conversation, message_id: MessageId) -> None:
+        """The message is no more. One that is gone already is fine."""
+        ...
+
+    def stale(self, message_id: MessageId) -> bool:
+        """Whether this message is so old that the platform wants a new one instead of further edits."""
+        ...
+
+    async def sign(self, where: Conversation, sign: Sign) -> None:
+        """Show this beside the messages, where the platform has such a thing."""
         ...
 
 

@@ -1,8 +1,9 @@
 """The post office: everything that goes to a chat leaves here, one request at a time for each place.
 
 Letters must land, once and in their order: they are rows of the outbox, taken off when they stand in the chat. Pages
-are states: only their newest look is sent, with what the letters leave of the place's budget, in turns. A place that is
-told to wait waits alone. The office knows no platform and no run; what a page looks like it asks when it sends it.
+are states: only their newest look is sent, with what the letters leave of the place's budget, in turns. Signs are small
+and may be lost. A place that is told to wait waits alone. The office knows no platform and no run; what a page looks
+like it asks when it sends it.
 """
 
 from __future__ import annotations
@@ -11,18 +12,20 @@ import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from itertools import chain, repeat
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
 from orchestrator.errors import Broken, Busy, Gone, Refused
-from orchestrator.nouns import Conversation, Lane, Letter, Message, MessageId
+from orchestrator.nouns import Conversation, Lane, Letter, Message, MessageId, Sign
 from orchestrator.pacing import Budget
-from orchestrator.place import Errand, Look, Page, Place
-from orchestrator.ports import Change, Chat, Store
+from orchestrator.place import NEVER, Errand, Look, Page, Place
+from orchestrator.ports import Change, Chat, Sent, Store
 from orchestrator.tasks import woken
 
 log = structlog.get_logger()
+
+T = TypeVar("T")
 
 REQUEST_SECONDS = 90.0
 """The last resort: an adapter has deadlines of its own, and a request that outlives this one counts as unsure."""
@@ -36,6 +39,9 @@ BOARD_SECONDS = 1.0
 LEAST_SECONDS = 0.001
 """No pause is shorter: rounding must never make a place turn on the spot."""
 
+Bereft = Callable[[Letter, str], Coroutine[Any, Any, None]]
+"""Told of a letter whose conversation is no more, with the platform's words, after it was given up."""
+
 EXCUSE = "/refused"
 """What the key of a letter ends in that stands for one which the platform refused."""
 
@@ -43,12 +49,18 @@ EXCUSE = "/refused"
 class PostOffice:
     """Sends letters and pages. `group` owns its tasks: one for each place that has something to say."""
 
-    def __init__(self, chats: Mapping[str, Chat], store: Store, group: asyncio.TaskGroup) -> None:
+    def __init__(
+        self, chats: Mapping[str, Chat], store: Store, group: asyncio.TaskGroup, *, bereft: Bereft | None = None
+    ) -> None:
         self._chats = chats
         self._store = store
         self._group = group
+        self._bereft = bereft
         self._places: dict[str, Place] = {}
+        self._overall = {platform: Budget(chat.overall) for platform, chat in chats.items()}
         self._taken: set[str] = set()  # the keys of the letters that wait here
+        self._failed: set[str] = set()  # of those, the ones whose last attempt surely did nothing
+        self._done: dict[str, MessageId] = {}  # letters that another one's look has made true already
 
     def take(self, letters: Iterable[Letter]) -> None:
         """These are in the outbox now: deliver them, after all that this place was given before. Twice is once."""
@@ -61,7 +73,7 @@ class PostOffice:
                 continue
             if letter.edits:
                 place.pages.pop(letter.edits, None)  # its last look is on the way: no live edit may come after it
-            place.letters[_queue(letter)].append(letter)
+            place.put(letter)
             self._taken.add(letter.key)
             place.woken.set()
 
@@ -78,6 +90,19 @@ class PostOffice:
         if page.id is not None:
             place.woken.set()
 
+    def leave(self, key: str, where: Conversation) -> None:
+        """The page of this letter is kept up to date no longer."""
+        place = self._place(where)
+        if place is not None:
+            place.pages.pop(key, None)
+
+    def sign(self, where: Conversation, sign: Sign) -> None:
+        """Show this when the place has a moment for it; the newest of its kind is enough."""
+        place = self._place(where)
+        if place is not None:
+            place.note(where, sign)
+            place.woken.set()
+
     async def errand(self, where: Conversation, run: Callable[[Chat], Awaitable[Any]]) -> Any:
         """Do something on this platform within the place's budget, and return what comes of it. Raises `Trouble`."""
         place = self._place(where)
@@ -85,13 +110,13 @@ class PostOffice:
             raise Gone(f"{where.platform} is not connected")
         chat = self._chats[where.platform]
         errand = Errand(lambda: run(chat), asyncio.get_running_loop().create_future())
-        place.letters[Lane.FIRST].append(errand)
+        place.queue.append(errand)
         place.woken.set()
         return await errand.done
 
     def waiting(self) -> int:
         """Letters that have not landed yet."""
-        return sum(len(queue) for place in self._places.values() for queue in place.letters.values())
+        return sum(place.waiting() for place in self._places.values())
 
     def _place(self, where: Conversation) -> Place | None:
         chat = self._chats.get(where.platform)
@@ -101,7 +126,7 @@ class PostOffice:
         place = self._places.get(scope)
         if place is None:
             place = self._places[scope] = Place(Budget(chat.pace(where)))
-            self._begin(self._serve(scope, place))
+            self._begin(self._serve(scope, place, chat, where))
         return place
 
     def _begin(self, work: Coroutine[Any, Any, None]) -> None:
@@ -128,54 +153,72 @@ class PostOffice:
             page.id = sent.message_id
             place.woken.set()
 
-    async def _serve(self, scope: str, place: Place) -> None:
+    async def _serve(self, scope: str, place: Place, chat: Chat, where: Conversation) -> None:
         """Send what this place has, in the order of the lanes, for as long as there is anything."""
-        loop = asyncio.get_running_loop()
+        overall = self._overall[chat.platform]
         while True:
-            now = loop.time()
-            first = place.next_letter()
-            page, soon = place.next_page(now)
-            if first:
-                lane, item = first
-                pause: float | None = place.budget.wait(lane, now)
+            now = asyncio.get_running_loop().time()
+            place.budget.adopt(chat.pace(where))
+            lane, work, pause = self._turn(place, now)
+            if work is not None:
+                pause = max(place.budget.wait(lane, now), overall.wait(lane, now))
                 if not pause:
-                    await self._send(place, lane, item)
+                    await work()
                     continue
-            elif page:
-                pause = place.budget.wait(page.lane, now)
-                if not pause:
-                    await self._edit(place, page)
-                    continue
-            else:
-                pause = soon
-                if not place.pages:
-                    pause = place.budget.remembers(now)
-                    if pause <= 0:
-                        del self._places[scope]  # nothing is awaited in between: whoever comes next opens it anew
-                        return
+            elif pause is None and not place.pages:
+                pause = place.budget.remembers(now)
+                if pause <= 0:
+                    del self._places[scope]  # nothing is awaited in between: whoever comes next opens it anew
+                    return
             await woken(place.woken, None if pause is None else max(pause, LEAST_SECONDS))
 
-    async def _send(self, place: Place, lane: Lane, item: Letter | Errand) -> None:
+    def _turn(self, place: Place, now: float) -> tuple[Lane, Callable[[], Awaitable[None]] | None, float | None]:
+        """What leaves next and how urgent it is, or the seconds until there will be something (None: nobody knows)."""
+        turn = place.next_letter()
+        if turn and turn[0] is not Lane.LIVE:
+            return turn[0], lambda: self._send(place, turn[1]), None
+        if place.signs:
+            return Lane.BOARD, lambda: self._sign(place), None
+        if turn:
+            return Lane.LIVE, lambda: self._send(place, turn[1]), None
+        page, soon = place.next_page(now)
+        if page:
+            return page.lane, lambda: self._edit(place, page), None
+        return Lane.LIVE, None, soon
+
+    # --- letters and errands -----------------------------------------------------------------------------------------
+
+    async def _send(self, place: Place, item: Letter | Errand) -> None:
         if isinstance(item, Errand):
             await self._run(place, item)
+        elif not await self._send_letter(place, item):
+            return
+        place.drop(item)
+
+    async def _send_letter(self, place: Place, letter: Letter) -> bool:
+        """False when it must be tried again later."""
+        look, done = place.look_of(letter)
+        try:
+            landed = await self._deliver(place, letter, look)
+        except (Gone, Refused) as trouble:
+            why = str(trouble)
+            log.error("letter given up", key=letter.key, where=str(letter.where), why=why)
+            if isinstance(trouble, Refused) and not letter.edits:
+                await self._excuse(place, letter, why)
+            await self._note(lambda: self._store.given_up(letter.key, why))
+            if isinstance(trouble, Gone) and not letter.edits and self._bereft:
+                self._begin(self._bereft(letter, why))
         else:
-            try:
-                landed = await self._within(place, lambda: self._deliver(item))
-            except (Gone, Refused) as trouble:
-                why = str(trouble)
-                log.error("letter given up", key=item.key, where=str(item.where), why=why)
-                if isinstance(trouble, Refused) and not item.edits:
-                    await self._excuse(place, item, why)
-                await self._note(lambda: self._store.given_up(item.key, why))
-            else:
-                if landed is False:
-                    return
-                await self._note(lambda: self._store.delivered(item.key, landed))
-                page = place.pages.get(item.key)
-                if page:
-                    page.id, page.dirty = landed, True
-            self._taken.discard(item.key)
-        place.letters[lane].remove(item)
+            if landed is None:
+                return False
+            self._done.update(dict.fromkeys(done, landed))
+            await self._note(lambda: self._store.delivered(letter.key, landed))
+            page = place.pages.get(letter.key)
+            if page:
+                page.id, page.dirty = landed, True
+        self._taken.discard(letter.key)
+        self._failed.discard(letter.key)
+        return True
 
     async def _excuse(self, place: Place, letter: Letter, why: str) -> None:
         """Say, where a letter that the platform does not take would have stood, that there is one."""
@@ -186,44 +229,76 @@ class PostOffice:
         await self._note(lambda: self._store.write(Change(letters=[excuse])))
         if excuse.key not in self._taken:
             self._taken.add(excuse.key)
-            place.letters[_queue(letter)].insert(1, excuse)  # right behind the one that leaves now
+            queue = place.alerts if letter in place.alerts else place.queue
+            queue.insert(queue.index(letter) + 1, excuse)  # right behind the one that leaves now
 
-    async def _deliver(self, letter: Letter) -> MessageId:
+    async def _deliver(self, place: Place, letter: Letter, look: Message) -> MessageId | None:
+        """The message that the letter has become; None when it must be tried again. Raises `Gone` and `Refused`."""
+        if letter.key in self._done:
+            return self._done.pop(letter.key)
         chat = self._chats[letter.where.platform]
-        known = await self._store.sent(letter.key)
+        known = await self._known(place, letter.key)
         if known is not None and known.message_id is not None:  # taken once more while it was on its way
             return known.message_id
         if not letter.edits:
-            await self._store.trying(letter.key)
-            return await chat.post(letter.where, letter.message, key=letter.key)
-        target = await self._store.sent(letter.edits)
+            again = known is not None and known.tries > 0 and letter.key not in self._failed
+            await self._note(lambda: self._store.trying(letter.key))
+            self._failed.discard(letter.key)
+            post = lambda: chat.post(letter.where, look, key=letter.key, again=again)  # noqa: E731 - read where it is used
+            return await self._within(place, chat, post, key=letter.key)
+        target = await self._known(place, letter.edits)
         if target is None or target.message_id is None:
             raise Gone("the message that it changes was never posted")
-        await chat.edit(letter.where, target.message_id, letter.message)
-        return target.message_id
+        id_ = target.message_id
+        done = await self._within(place, chat, lambda: chat.edit(letter.where, id_, letter.message))
+        return None if done is None else id_
+
+    async def _known(self, place: Place, key: str) -> Sent | None:
+        """What became of a letter, as soon as the store says it."""
+        for pause in chain(RETRY_SECONDS, repeat(RETRY_SECONDS[-1])):
+            try:
+                return await self._store.sent(key)
+            except Exception as error:  # noqa: BLE001 - whatever it is, it must not end the bot
+                log.warning("outbox not readable", again_in=pause, error=repr(error))
+                await asyncio.sleep(pause)
+        raise AssertionError("unreachable")
 
     async def _run(self, place: Place, errand: Errand) -> None:
-        place.budget.spend(asyncio.get_running_loop().time())
+        loop = asyncio.get_running_loop()
+        place.budget.spend(loop.time())
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
                 result = await errand.run()
-        except Busy as busy:
-            place.budget.close(busy.seconds + 1, asyncio.get_running_loop().time())
-            if not errand.done.done():
-                errand.done.set_exception(busy)
         except Exception as error:  # noqa: BLE001 - whoever waits for it gets it, whatever it is
+            if isinstance(error, Busy):
+                place.budget.close(error.seconds + 1, loop.time())
             if not errand.done.done():
                 errand.done.set_exception(error)
         else:
             if not errand.done.done():
                 errand.done.set_result(result)
+        finally:
+            place.budget.answered(loop.time())
+
+    # --- signs and pages ---------------------------------------------------------------------------------------------
+
+    async def _sign(self, place: Place) -> None:
+        """Show one sign. One that fails is lost: it was for the moment."""
+        key = next(iter(place.signs))
+        where, sign = place.signs.pop(key)
+        chat = self._chats[where.platform]
+        try:
+            await self._within(place, chat, lambda: chat.sign(where, sign))
+        except (Gone, Refused) as why:
+            log.info("sign not shown", where=str(where), sign=type(sign).__name__, why=str(why))
 
     async def _edit(self, place: Place, page: Page) -> None:
         """Send the newest look of a page, if it differs from the one that stands there."""
         loop = asyncio.get_running_loop()
         place.pages.pop(page.key)
         place.pages[page.key] = page  # to the end of the row: the others come first now
-        page.dirty = False
+        faded = page.fades <= loop.time()
+        page.dirty, page.fades = False, NEVER
         if page.lane is Lane.BOARD:  # also when it turns out to look the same: it is drawn from every run there is
             page.due = loop.time() + BOARD_SECONDS
         try:
@@ -231,29 +306,56 @@ class PostOffice:
         except Exception:
             log.exception("a defect kept a page from being drawn", key=page.key)
             return
-        message_id = page.id
-        if look == page.shown or message_id is None:
+        if (look == page.shown and not faded) or page.id is None:
             return
-        page.due = max(page.due, loop.time() + place.budget.edit_every(loop.time()))
         chat = self._chats[page.where.platform]
         try:
-            done = await self._within(place, lambda: chat.edit(page.where, message_id, look))
+            if chat.stale(page.id):
+                await self._roll(place, page, chat, look)
+                lasts: float | None = 0.0
+            else:
+                id_ = page.id
+                lasts = await self._within(place, chat, lambda: chat.edit(page.where, id_, look))
         except (Gone, Refused) as why:
             log.warning("page given up", key=page.key, why=str(why))
             page.id = None  # it stays here without one: taken off, the next change would look for it and edit it again
             return
-        if done is False:
+        now = loop.time()
+        page.due = max(page.due, now + place.budget.edit_every(now))
+        if page.lane is Lane.LIVE:
+            place.live = now + place.budget.share(now)
+        if lasts is None:
             page.dirty = True  # the last state always lands: whatever it is by then
-        else:
-            page.shown = look
+            return
+        page.shown = look
+        if lasts:
+            page.fades = now + lasts
 
-    async def _within(self, place: Place, request: Callable[[], Awaitable[Any]]) -> Any:
+    async def _roll(self, place: Place, page: Page, chat: Chat, look: Message) -> None:
+        """Post a page anew, in silence, because its message became too old to be edited; the old one goes."""
+        old = page.id
+        assert old is not None
+        key, silent = f"{page.key}/after/{old}", replace(look, rings=False)
+        new = await self._within(place, chat, lambda: chat.post(page.where, silent, key=key))
+        if new is None:
+            page.dirty = True
+            return
+        await self._note(lambda: self._store.delivered(page.key, new))
+        page.id = new
+        await self._within(place, chat, lambda: chat.remove(page.where, old))
+
+    async def _within(
+        self, place: Place, chat: Chat, request: Callable[[], Awaitable[T]], *, key: str = ""
+    ) -> T | None:
         """Do a request within the budget. Closes the place when it fails; what stays to do is done again later.
 
-        Returns what came of it, or False when it must be tried again; raises `Gone` and `Refused`.
+        Returns what came of it, or None when it must be tried again; raises `Gone` and `Refused`. `key`: the letter
+        that is remembered as surely not posted when that is sure.
         """
         loop = asyncio.get_running_loop()
+        overall = self._overall[chat.platform]
         place.budget.spend(loop.time())
+        overall.spend(loop.time())
         try:
             async with asyncio.timeout(REQUEST_SECONDS):
                 result = await request()
@@ -261,19 +363,24 @@ class PostOffice:
             raise
         except Busy as busy:
             log.warning("told to wait", seconds=busy.seconds, why=str(busy))
-            place.budget.close(busy.seconds + 1, loop.time())
+            (overall if busy.everywhere else place.budget).close(busy.seconds + 1, loop.time())
+            self._failed.add(key)
         except (Broken, TimeoutError) as error:
             pause = RETRY_SECONDS[min(place.failures, len(RETRY_SECONDS) - 1)]
             place.failures += 1
             log.warning("sending failed", again_in=pause, why=str(error) or "no answer in time")
             place.budget.pause(pause, loop.time())
+            if isinstance(error, Broken) and not error.unsure:
+                self._failed.add(key)
         except Exception as error:
             log.exception("defect while sending")
             raise Refused(f"a defect kept this from being shown: {type(error).__name__}") from error
         else:
             place.failures = 0
             return result
-        return False
+        finally:
+            place.budget.answered(loop.time())
+        return None
 
     async def _note(self, write: Callable[[], Awaitable[object]]) -> None:
         """Write down what became of a letter, however long the store needs: until then nothing follows it."""
@@ -285,8 +392,3 @@ class PostOffice:
                 await asyncio.sleep(pause)
             else:
                 return
-
-
-def _queue(letter: Letter) -> Lane:
-    """Letters have two queues: alerts wait for everything else."""
-    return Lane.ALERT if letter.lane is Lane.ALERT else Lane.FIRST

@@ -9,13 +9,15 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from dataclasses import replace
 
 import structlog
 
 from orchestrator import events as ev
 from orchestrator.drive import PAUSES, Drive
-from orchestrator.errors import Trouble
-from orchestrator.nouns import Conversation, RunId
+from orchestrator.errors import Broken, Trouble
+from orchestrator.letters import at_seat
+from orchestrator.nouns import Conversation, Letter, RunId
 from orchestrator.ports import Change, Runtime, Store
 from orchestrator.post import PostOffice
 from orchestrator.run import SYSTEM, State, Waiting, command_id, fold
@@ -63,7 +65,7 @@ class Roster:
 
     def at(self, where: Conversation) -> LiveRun | None:
         """The live run of this conversation; the latest, where no threads are to be had and several are here."""
-        here = [run for run in self.live.values() if run.state.where == where]
+        here = [run for run in self.live.values() if where in run.state.seats.values()]
         return max(here, key=lambda run: run.state.began, default=None)
 
     async def find(self, where: Conversation) -> LiveRun | None:
@@ -91,6 +93,37 @@ class Roster:
         except Trouble as error:  # it is launched all the same
             log.warning("not admitted yet", run=run, why=str(error))
             self._mend_soon()
+
+    async def bereft(self, letter: Letter, why: str) -> None:
+        """The place of a letter is no more: its run goes on in its other places, or where it was launched.
+
+        What stands nowhere else is said there again.
+        """
+        run = self.live.get(letter.run)
+        if run is None:
+            return
+        base = letter.key.partition("@")[0]
+        others = [seat for seat, where in run.state.seats.items() if where != letter.where]
+        told = [await self._store.sent(at_seat(base, seat)) for seat in others]
+
+        def decide(state: State) -> Draft | None:
+            assert state.launched is not None
+            origin = state.launched.origin
+            draft = Draft()
+            if letter.where in state.seats.values():
+                draft.events.append((f"lost/{letter.key}", ev.PlaceLost(letter.where, why)))
+            seats = {seat: where for seat, where in state.seats.items() if where != letter.where}
+            if not seats and letter.where != origin:
+                draft.events.append((f"opened/{state.seated}", ev.Opened(origin)))
+                seats = {state.seated: origin}
+            if not any(told) and (home := next(iter(seats.values()), None)):
+                draft.letters.append(replace(letter, key=f"{base}/moved", where=home))
+            return draft
+
+        try:
+            await run.write(decide)
+        except Broken as error:
+            log.error("a lost place is not written down", run=run.id, why=str(error))
 
     async def recover(self) -> None:
         """Take up every run that the journal says is alive and that nobody drives."""

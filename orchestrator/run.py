@@ -17,7 +17,7 @@ from uuid import NAMESPACE_URL, uuid5
 from agent import wire
 from agent.wire import Command
 from orchestrator import events as ev
-from orchestrator.nouns import Agent, Conversation, File, Person, Phase, RunId, line
+from orchestrator.nouns import Agent, Conversation, File, Person, Phase, RunId, Source, line
 
 LOG_LINES = 200
 """Tool lines of the present turn that are kept; older ones are in the journal."""
@@ -66,13 +66,19 @@ class Waiting:
 
 @dataclass(slots=True)
 class State:
-    """Where a run stands. Bounded: a run of a year takes no more memory than one of a minute."""
+    """Where a run stands. Bounded: a run of a year takes no more memory than one of a minute.
+
+    `seats` are the places where it is shown and heard, by the number that their letters' keys end in; the first is its
+    home. `watching` are the chats, by platform, in which it is to get a further one.
+    """
 
     run: RunId
     launched: ev.Launched | None = None
     began: float = 0.0
     touched: float = 0.0
-    where: Conversation | None = None
+    seats: dict[int, Conversation] = field(default_factory=dict)
+    seated: int = 0
+    watching: dict[str, Conversation] = field(default_factory=dict)
     admitted: bool = False
     admitted_at: float = 0.0
     isolation: str = ""
@@ -81,6 +87,7 @@ class State:
     n: int = 0
     pending: dict[str, Command] = field(default_factory=dict)
     files: dict[str, tuple[File, ...]] = field(default_factory=dict)
+    sources: dict[str, Source] = field(default_factory=dict)
     session: wire.CliStarted | None = None
     page: int = 0
     page_open: bool = False
@@ -105,6 +112,11 @@ class State:
         for name in CONTAINERS:
             setattr(twin, name, getattr(self, name).copy())
         return twin
+
+    @property
+    def where(self) -> Conversation | None:
+        """The run's home."""
+        return next(iter(self.seats.values()), None)
 
     @property
     def written(self) -> str:
@@ -194,13 +206,23 @@ def _fold_deed(state: State, event: ev.Deed, at: float) -> None:
             start = start_of(state)
             state.pending[start.id] = start
             state.files[start.id] = event.files
+            _came_from(state, start.id, event.source)
         case ev.Opened():
-            state.where, state.page, state.page_open = event.where, 1, True
+            if not state.seated:
+                state.page, state.page_open = 1, True
+            state.seats[state.seated] = event.where
+            state.seated += 1
+            state.watching.pop(event.where.platform, None)
+        case ev.WatchAsked():
+            state.watching[event.origin.platform] = event.origin
+        case ev.PlaceLost():
+            state.seats = {seat: where for seat, where in state.seats.items() if where != event.where}
         case ev.Admitted():
             state.admitted, state.admitted_at, state.isolation = True, at, event.isolation
         case ev.Said():
             files = tuple(upload_name(file) for file in event.files)
             state.files[event.id] = event.files
+            _came_from(state, event.id, event.source)
             state.pending.pop(event.id, None)  # said again after the state was lost: in the order of all that was said
             state.pending[event.id] = Command(event.id, wire.Say(event.text, files=files, quoted=event.quoted))
         case ev.Answered():
@@ -208,6 +230,7 @@ def _fold_deed(state: State, event: ev.Deed, at: float) -> None:
             state.answers[event.ask] = event.words
             while len(state.answers) > LOG_LINES:
                 del state.answers[next(iter(state.answers))]
+            _came_from(state, event.id, event.source)
             state.pending[event.id] = Command(event.id, wire.Answer(event.ask, picks=event.picks, text=event.text))
         case ev.InterruptAsked():
             state.pending[event.id] = Command(event.id, wire.Interrupt())
@@ -220,9 +243,16 @@ def _fold_deed(state: State, event: ev.Deed, at: float) -> None:
             state.ended, state.working, state.page_open = event, False, False
             state.pending.clear()
             state.files.clear()
+            state.sources.clear()
+            state.watching.clear()
             state.asks.clear()
         case _:
             assert_never(event)
+
+
+def _came_from(state: State, command: str, source: Source | None) -> None:
+    if source is not None:
+        state.sources[command] = source
 
 
 def _fold_report(state: State, event: wire.Report, entry: ev.Entry) -> None:
@@ -230,6 +260,7 @@ def _fold_report(state: State, event: wire.Report, entry: ev.Entry) -> None:
         case wire.Heard():
             state.pending.pop(event.id, None)
             state.files.pop(event.id, None)
+            state.sources.pop(event.id, None)
         case wire.CliStarted():
             state.session = event
         case wire.TurnStarted():

@@ -14,8 +14,8 @@ from dataclasses import dataclass, field, replace
 from orchestrator import view
 from orchestrator.errors import Broken
 from orchestrator.events import Entry, Event
-from orchestrator.letters import page_key, speak
-from orchestrator.nouns import Letter, Message, RunId
+from orchestrator.letters import at_seat, page_key, receipts, speak
+from orchestrator.nouns import Conversation, Letter, Message, Phase, RunId, Sign, Standing, Typing
 from orchestrator.ports import Change, Sent, Store
 from orchestrator.post import PostOffice
 from orchestrator.run import State, fold
@@ -55,6 +55,7 @@ class LiveRun:
         self.state = state
         self.moment = Moment()
         self.wake = asyncio.Event()
+        self.watched = asyncio.Event()  # somebody wants to follow it from elsewhere
         self._store = store
         self._office = office
         self._clock = clock
@@ -78,21 +79,24 @@ class LiveRun:
                 return False
             entries: list[Entry] = []
             letters: list[Letter] = []
+            signs: list[tuple[Conversation, Sign]] = []
             state = self.state.copy()
             for key, event in draft.events:
                 entry = Entry(self.id, key, self._clock(), event)
                 letters += tell(state, entry)
+                signs += receipts(state, entry)
                 fold(state, entry)
                 entries.append(entry)
             letters += draft.letters
-            return await to_the_end(self._put(state, Change(once=once, entries=entries, letters=letters)))
+            change = Change(once=once, entries=entries, letters=letters)
+            return await to_the_end(self._put(state, change, signs))
 
     async def settle(self) -> None:
         """Make sure that the state says what the journal does. Raises `Broken`."""
         async with self._lock:
             await self._settle()
 
-    async def _put(self, state: State, change: Change) -> bool:
+    async def _put(self, state: State, change: Change, signs: Sequence[tuple[Conversation, Sign]]) -> bool:
         """Store it, and only then make it true and act on it."""
         try:
             stored = await self._store.write(change)
@@ -100,7 +104,7 @@ class LiveRun:
             self._unsure = change if error.unsure else None
             raise
         if stored:
-            self._become(state, change.letters)
+            self._become(state, change.letters, signs)
         return stored
 
     async def _settle(self) -> None:
@@ -111,12 +115,19 @@ class LiveRun:
         state = await load(self._store, self.id)
         letters = [letter for letter in self._unsure.letters if _waits(await self._store.sent(letter.key))]
         self._unsure = None
-        self._become(state, letters)
+        self._become(state, letters, [])
 
-    def _become(self, state: State, letters: Sequence[Letter]) -> None:
-        self.state = state
+    def _become(self, state: State, letters: Sequence[Letter], signs: Sequence[tuple[Conversation, Sign]]) -> None:
+        old, self.state = self.state, state
         self._office.take(letters)
+        for where, sign in (*signs, *_standing(old, state)):
+            self._office.sign(where, sign)
+        for seat, where in old.seats.items():
+            if seat not in state.seats:
+                self._office.leave(at_seat(page_key(self.id, state.page), seat), where)
         self.wake.set()
+        if state.watching:
+            self.watched.set()
         self.show()
         self._changed()
 
@@ -134,12 +145,25 @@ class LiveRun:
 
     def show(self) -> None:
         """The page is to look like the state does."""
-        if self.state.page_open and self.state.where:
-            self._office.show(page_key(self.id, self.state.page), self.state.where, self.look)
+        if self.state.page_open:
+            key = page_key(self.id, self.state.page)
+            for seat, where in self.state.seats.items():
+                self._office.show(at_seat(key, seat), where, self.look)
 
     def look(self, slowed: float) -> Message:
         """The page as it should look now."""
         return view.page(self.state, replace(self.moment, slowed=slowed))
+
+
+def _standing(old: State, new: State) -> list[tuple[Conversation, Sign]]:
+    """What is seen of a change from outside of the run's threads, and before its next page stands."""
+    signs: list[tuple[Conversation, Sign]] = []
+    if new.phase is not old.phase or new.seats != old.seats:
+        standing = Standing(new.phase, new.ended.reason if new.ended else "")
+        signs += [(where, standing) for where in new.seats.values()]
+    if new.phase is Phase.IDLE and new.pending and not old.pending:
+        signs += [(where, Typing()) for where in new.seats.values()]
+    return signs
 
 
 def _waits(sent: Sent | None) -> bool:

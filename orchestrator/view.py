@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from orchestrator import events as ev
-from orchestrator.nouns import Button, Message, Phase, Row, Style
+from orchestrator.nouns import Button, Conversation, Message, Phase, Row, Style
 from orchestrator.run import State
 
 PAGE_TEXT = 1500
@@ -87,9 +87,13 @@ def _page_buttons(state: State) -> tuple[Button, ...]:
     return (stop,)
 
 
-def row(state: State, moment: Moment) -> Row:
-    """The run's line on the dashboard."""
+def row(state: State, moment: Moment, *, seen_from: Conversation) -> Row:
+    """The run's line on a dashboard. From a platform on which it has no place, one can be had by a tap."""
     assert state.launched is not None
+    here = next((where for where in state.seats.values() if where.platform == seen_from.platform), None)
+    buttons = _page_buttons(state)
+    if here is None and state.where is not None and buttons:
+        buttons = (Button("Watch here", f"watch:{state.run}"), *buttons)
     return Row(
         run=state.run,
         title=state.launched.title,
@@ -97,9 +101,9 @@ def row(state: State, moment: Moment) -> Row:
         phase=state.phase,
         since=state.began,
         cost_usd=state.cost_usd,
-        where=state.where,
+        where=here or state.where,
         words=moment.words or (state.notice.text if state.notice and state.notice.level == "error" else ""),
-        buttons=_page_buttons(state),
+        buttons=buttons,
     )
 
 

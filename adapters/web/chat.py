@@ -9,7 +9,7 @@ from aiohttp import web
 from adapters.web.guard import Guard
 from adapters.web.render import PLATFORM
 from adapters.web.routes import Routes
-from adapters.web.talk import Talk
+from adapters.web.talk import OVERALL, Talk
 from orchestrator.ports import Artifacts, Notes
 
 COMMANDS = (
@@ -44,6 +44,8 @@ class WebChat:
         self.platform = PLATFORM
         self.serve, self.scope, self.pace = talk.serve, talk.scope, talk.pace
         self.open, self.post, self.edit = talk.open, talk.post, talk.edit
+        self.remove, self.stale, self.sign, self.pulse = talk.remove, talk.stale, talk.sign, talk.pulse
+        self.overall = OVERALL
         self._routes = Routes(talk, Guard(notes, token=token, hosts=hosts, https=https), artifacts)
 
     def add_routes(self, app: web.Application) -> None:

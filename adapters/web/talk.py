@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from adapters.web.drawer import Drawer
 from adapters.web.posts import Kept, Post, Posts
@@ -12,11 +12,12 @@ from adapters.web.render import PLATFORM
 from adapters.web.threads import LOBBY, RUNS, Threads
 from adapters.web.viewer import About, Streams, Viewer
 from orchestrator.errors import Broken, Gone, Refused
-from orchestrator.nouns import Conversation, File, Inbound, Message, MessageId, Pace, Person
+from orchestrator.nouns import Conversation, File, Inbound, Message, MessageId, Pace, Person, Pulse, Sign
 from orchestrator.ports import Notes, Receive
 
 OWNER = Person(PLATFORM, "owner", name="you")
 PACE = Pace(burst=200, per=1.0, reserve=20, edit_every=0.03)
+OVERALL = Pace(burst=100_000, per=1.0)
 
 
 class Talk:
@@ -62,14 +63,31 @@ class Talk:
         self._nudge(listing=True)
         return Conversation(PLATFORM, LOBBY, thread)
 
-    async def post(self, where: Conversation, message: Message, *, key: str) -> MessageId:
+    async def post(self, where: Conversation, message: Message, *, key: str, again: bool = False) -> MessageId:
         """A new message, durable; the same key is the same message."""
         kept = Kept(author="agent", at=time.time(), message=message)
         return MessageId((await self.posts.add(await self._place(where), kept, key=f"post/{key}")).id)
 
-    async def edit(self, where: Conversation, message_id: MessageId, message: Message) -> None:
+    async def edit(self, where: Conversation, message_id: MessageId, message: Message) -> float:
         """The message looks like this now, for everybody at once."""
         await self.posts.change(where.thread or where.chat, message_id, message)
+        return 0.0
+
+    async def remove(self, where: Conversation, message_id: MessageId) -> None:
+        """It stands there without its words: what a page has shown is not taken off it."""
+        with suppress(Gone):
+            await self.posts.change(where.thread or where.chat, message_id, Message(status="removed"))
+
+    def stale(self, message_id: MessageId) -> bool:
+        """Any message may be edited for ever."""
+        return False
+
+    async def sign(self, where: Conversation, sign: Sign) -> None:
+        """The page shows what was taken and which phase a thread is in by other means."""
+
+    def pulse(self) -> Pulse:
+        """The page is this process: it lives while people are heard."""
+        return Pulse(heard=time.time() if self._receive else 0.0)
 
     # --- people -------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,21 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from adapters.web.chat import WebChat
 from orchestrator.errors import Broken, Gone, Refused
-from orchestrator.nouns import Button, Conversation, Inbound, Message, MessageId, Phase, Row, RunId, Style
+from orchestrator.nouns import (
+    Button,
+    Conversation,
+    Got,
+    Inbound,
+    Message,
+    MessageId,
+    Phase,
+    Receipt,
+    Row,
+    RunId,
+    Standing,
+    Style,
+    Typing,
+)  # fmt: skip
 from orchestrator.ports import Chat
 from tests.fakes.artifacts import MemoryArtifacts
 from tests.fakes.chat import FakeChat
@@ -109,6 +123,46 @@ class ChatContract:
     async def test_an_edit_of_nothing_is_gone(self, stage: Stage) -> None:
         with pytest.raises(Gone):
             await stage.chat.edit(stage.home, MessageId("4711"), Message(text="nobody"))
+
+    async def test_a_removed_message_is_no_more_and_twice_is_once(self, stage: Stage) -> None:
+        message = await stage.chat.post(stage.home, Message(text="away with it"), key="k")
+        await stage.chat.post(stage.home, Message(text="this stays"), key="other")
+        for _ in range(2):
+            await stage.chat.remove(stage.home, message)
+        seen = await stage.seen(stage.home)
+        assert "this stays" in seen[-1]
+        assert not any("away with it" in words for words in seen)
+
+    async def test_a_new_message_may_be_edited_and_stays_as_it_is(self, stage: Stage) -> None:
+        message = await stage.chat.post(stage.home, Message(text="before"), key="k")
+        assert not stage.chat.stale(message)
+        assert await stage.chat.edit(stage.home, message, Message(text="after", buttons=(Button("b", "t"),))) >= 0
+        assert "after" in (await stage.seen(stage.home))[0]
+
+    async def test_what_may_stand_already_is_looked_for(self, stage: Stage) -> None:
+        """It does not: then it is posted all the same."""
+        message = await stage.chat.post(stage.home, Message(text="at last"), key="k", again=True)
+        assert list(await stage.seen(stage.home)) == ["at last"]
+        if not self.forgets:
+            assert await stage.chat.post(stage.home, Message(text="at last"), key="k", again=True) == message
+            assert list(await stage.seen(stage.home)) == ["at last"]
+
+    async def test_signs_leave_no_message(self, stage: Stage, ear: Ear) -> None:
+        thread = await stage.chat.open(stage.home, "Fix the test", key="run-1")
+        before = list(await stage.seen(thread))
+        for sign in (Typing(), Standing(Phase.WORKING), Standing(Phase.ASKING), Standing(Phase.ENDED, "completed")):
+            await stage.chat.sign(thread, sign)
+        assert list(await stage.seen(thread)) == before
+        await stage.says(stage.home, "seen?", update="update-01")
+        for got in Got:
+            if ear.heard[0].message:
+                await stage.chat.sign(stage.home, Receipt(ear.heard[0].message, got))
+
+    async def test_it_says_whether_it_lives(self, stage: Stage, ear: Ear) -> None:
+        await stage.says(stage.home, "hello", update="update-01")
+        assert stage.chat.pulse().heard > 0
+        assert stage.chat.pulse().trouble == ""
+        assert stage.chat.overall.burst > 0
 
     async def test_a_thread_is_opened_once(self, stage: Stage) -> None:
         first = await stage.chat.open(stage.home, "Fix the test", key="run-1")

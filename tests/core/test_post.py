@@ -91,7 +91,7 @@ async def test_a_page_that_was_deleted_is_not_edited_again_and_again() -> None:
 
         post.office.show("page", HERE, look)
         await until(lambda: post.requests("edit"))
-        post.chat.remove(post.chat.posts[0].id)
+        post.chat.remove_by_hand(post.chat.posts[0].id)
         for count in range(1, 50):  # noqa: B007 - the look reads it
             post.office.show("page", HERE, look)
             await asyncio.sleep(5)

@@ -19,6 +19,7 @@ from orchestrator.view import Moment, dollars, page, row, span
 RUN = RunId("rabc")
 ME = Person("web", "7", "Ada")
 HERE = Conversation("web", "lobby", "t1")
+ELSEWHERE = Conversation("discord", "1/2")
 LAUNCHED = ev.Launched(Agent("a", "rehearsal"), "the task", ME, Conversation("web", "lobby"), "the task")
 
 _ids = st.sampled_from(["a", "b", "c"])
@@ -56,7 +57,7 @@ def test_any_order_of_events_is_survived_and_told(events: list[ev.Event]) -> Non
         keys += [letter.key for letter in speak(state, entry)]
         fold(state, entry)
         page(state, Moment(text="x"))
-        row(state, Moment())
+        row(state, Moment(), seen_from=ELSEWHERE)
         again = ev.read(*ev.write(entry.event))
         assert ev.write(again) == ev.write(entry.event)
     assert state.phase in Phase

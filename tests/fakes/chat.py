@@ -7,7 +7,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 from orchestrator.errors import Broken, Busy, Gone, Trouble
-from orchestrator.nouns import Conversation, File, Inbound, Message, MessageId, Pace, Person
+from orchestrator.nouns import Conversation, File, Inbound, Message, MessageId, Pace, Person, Pulse, Sign
 from orchestrator.ports import Receive
 
 ROOMY = Pace(burst=1000, per=1.0)
@@ -36,12 +36,17 @@ class Call:
 
 class FakeChat:
     """`remembers` is false for platforms that cannot tell a repeated post from a new one. `strict` answers `Busy`
-    when more comes than the pace allows, as a platform would."""
+    when more comes than the pace allows, as a platform would. `lasts`: seconds after which an edit fades; `old`: the
+    messages that want no further edits."""
 
     def __init__(
         self, platform: str = "fake", *, pace: Pace = ROOMY, remembers: bool = True, strict: bool = False
     ) -> None:
         self.platform = platform
+        self.overall = ROOMY
+        self.signs: list[tuple[Conversation, Sign]] = []
+        self.lasts = 0.0
+        self.old: set[MessageId] = set()
         self.posts: list[Posted] = []
         self.threads: dict[str, Conversation] = {}
         self.titles: dict[Conversation, str] = {}
@@ -82,7 +87,7 @@ class FakeChat:
             self.titles[self.threads[key]] = title
         return self.threads[key]
 
-    async def post(self, where: Conversation, message: Message, *, key: str) -> MessageId:
+    async def post(self, where: Conversation, message: Message, *, key: str, again: bool = False) -> MessageId:
         async with _Request(self, "post", where, key):
             old = next((post for post in self.posts if post.key == key and post.where == where), None)
             if old and self._remembers:
@@ -91,7 +96,7 @@ class FakeChat:
             self.posts.append(post)
         return post.id
 
-    async def edit(self, where: Conversation, message_id: MessageId, message: Message) -> None:
+    async def edit(self, where: Conversation, message_id: MessageId, message: Message) -> float:
         async with _Request(self, "edit", where, message_id):
             post = next((post for post in self.posts if post.id == message_id and post.where == where), None)
             if post is None:
@@ -99,6 +104,21 @@ class FakeChat:
             if post.message != message:
                 post.message = message
                 post.looks.append(message)
+        return self.lasts
+
+    async def remove(self, where: Conversation, message_id: MessageId) -> None:
+        async with _Request(self, "remove", where, message_id):
+            self.remove_by_hand(message_id)
+
+    def stale(self, message_id: MessageId) -> bool:
+        return message_id in self.old
+
+    async def sign(self, where: Conversation, sign: Sign) -> None:
+        async with _Request(self, "sign", where, repr(sign)):
+            self.signs.append((where, sign))
+
+    def pulse(self) -> Pulse:
+        return Pulse(heard=1.0 if self._receive else 0.0)
 
     # --- what a test does ---------------------------------------------------------------------------------------
 
@@ -118,7 +138,7 @@ class FakeChat:
         """Let the waiting requests through."""
         self._open.set()
 
-    def remove(self, message_id: MessageId) -> None:
+    def remove_by_hand(self, message_id: MessageId) -> None:
         """Somebody deleted the message."""
         self.posts = [post for post in self.posts if post.id != message_id]
 
