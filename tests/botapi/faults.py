@@ -1,0 +1,89 @@
+"""Trouble on demand: what is to go wrong with which call, and how often. It knows no method and no message."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from enum import StrEnum
+
+ANY = "*"
+
+
+class Kind(StrEnum):
+    """What goes wrong."""
+
+    WAIT = "wait"  # 429 with `seconds`; the chat is closed for so long
+    STATUS = "status"  # an error in the platform's own form: `status` and `words`
+    CUT_BEFORE = "cut before"  # the connection breaks and nothing was done
+    CUT_AFTER = "cut after"  # the work is done and the connection breaks instead of the answer
+    HANGS = "hangs"  # nothing is done and nothing answered until `release`, then both
+    HANGS_AFTER = "hangs after"  # the work is done and the answer waits for `release`
+    HALF_OPEN = "half open"  # accepted, never answered, not even after a poll's own timeout
+    MALFORMED = "malformed"  # the work is done and the answer is cut in its middle
+    PROXY = "proxy"  # a page of HTML from somebody in between, with `status`
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One kind of trouble."""
+
+    kind: Kind
+    status: int = 502
+    words: str = "Bad Gateway"
+    seconds: float = 5.0
+
+    @classmethod
+    def unauthorized(cls) -> Fault:
+        """The token was revoked."""
+        return cls(Kind.STATUS, status=401, words="Unauthorized")
+
+    @classmethod
+    def conflict(cls) -> Fault:
+        """Somebody else polls."""
+        words = "Conflict: terminated by other getUpdates request; make sure that only one bot instance is running"
+        return cls(Kind.STATUS, status=409, words=words)
+
+
+@dataclass(slots=True)
+class _Planned:
+    method: str
+    fault: Fault
+    chat: int | None
+    times: int
+
+
+class Faults:
+    """Which trouble comes next."""
+
+    def __init__(self) -> None:
+        self._planned: list[_Planned] = []
+        self._held = asyncio.Event()
+
+    def plan(self, method: str, fault: Fault, *, chat: int | None, times: int) -> None:
+        """The next calls of this method (`ANY`: of any), in this chat or in any, end in this."""
+        self._planned.append(_Planned(method.lower(), fault, chat, times))
+
+    def next(self, method: str, chat: int | None) -> Fault | None:
+        """What happens to this call; a plan is used up by the calls that it hits."""
+        for plan in self._planned:
+            # A plan for any call spares the polls: they come all the time and would use it up.
+            anywhere = plan.chat is None and (plan.method != ANY or method != "getupdates")
+            if plan.method in {ANY, method} and (anywhere or plan.chat == chat):
+                plan.times -= 1
+                if not plan.times:
+                    self._planned.remove(plan)
+                return plan.fault
+        return None
+
+    def clear(self) -> None:
+        """Nothing goes wrong any more."""
+        self._planned.clear()
+
+    async def held(self) -> None:
+        """Wait for the next `release`."""
+        await self._held.wait()
+
+    def release(self) -> None:
+        """Everything that hangs goes on."""
+        self._held.set()
+        self._held = asyncio.Event()
