@@ -1,0 +1,1 @@
+"""A chat on Discord: one bot, its channels and their threads."""
