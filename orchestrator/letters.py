@@ -24,7 +24,7 @@ from orchestrator.nouns import (
     RunId,
     Style,
 )  # fmt: skip
-from orchestrator.run import State, short
+from orchestrator.run import SYSTEM, State, short
 from orchestrator.view import Moment, dollars, page, span
 
 OUTCOMES = {
@@ -80,9 +80,8 @@ def speak(state: State, entry: ev.Entry) -> list[Letter]:
             return []
         case _ if state.where is None:
             return []
-        case ev.Said() | ev.Answered() as said if said.source and len(state.seats) > 1:
-            told = _told_elsewhere(state, entry, said.source.where)
-            return told + (_everywhere(state, _speak(state, entry)) if isinstance(said, ev.Answered) else [])
+        case ev.Said() | ev.Answered() as said:
+            return _told_elsewhere(state, entry, said) + _everywhere(state, _speak(state, entry))
         case _:
             return _everywhere(state, _speak(state, entry))
 
@@ -115,16 +114,18 @@ def _welcome(pen: _Pen, state: State) -> list[Letter]:
     return letters + [pen.post(_key(pen.run, waiting.key), _question(pen.run, waiting.asked)) for waiting in asks]
 
 
-def _told_elsewhere(state: State, entry: ev.Entry, source: Conversation) -> list[Letter]:
-    """What a person said in one place of a run is read in the others."""
-    said = entry.event
-    assert isinstance(said, ev.Said | ev.Answered)
-    words = Message(
-        text=quoted(said.text), status=f"{said.by.name or said.by.id} wrote", files=getattr(said, "files", ())
-    )
-    letter = _Pen(state.run, source).post(_key(state.run, entry.key), words)
-    others = {seat: where for seat, where in state.seats.items() if where != source}
-    return [one for seat, where in others.items() for one in _at([letter], seat, where)] if said.text else []
+def _told_elsewhere(state: State, entry: ev.Entry, said: ev.Said | ev.Answered) -> list[Letter]:
+    """What a person wrote to the run is read in those of its places where they did not write it."""
+    files = said.files if isinstance(said, ev.Said) else ()
+    if not said.text or said.by == SYSTEM or entry.key.startswith("again/"):
+        return []
+    words = Message(text=quoted(said.text), status=f"{said.by.name or said.by.id} wrote", files=files)
+    there = said.source.where if said.source else None
+    return [
+        Letter(at_seat(_key(state.run, entry.key), seat), where, words, run=state.run)
+        for seat, where in state.seats.items()
+        if where != there
+    ]
 
 
 def receipts(state: State, entry: ev.Entry) -> list[tuple[Conversation, Receipt]]:

@@ -114,6 +114,7 @@ class Talk:
             text=said.text,
             files=said.files,
             quoted=post.kept.quoted,
+            message=MessageId(post.id),
         )
         try:
             await receive(inbound)

@@ -5,11 +5,23 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from itertools import pairwise
 
 import pytest
 
 from orchestrator.errors import Broken, Busy, Gone, Refused
-from orchestrator.nouns import Conversation, Letter, Message, Pace
+from orchestrator.nouns import (
+    Conversation,
+    Got,
+    Lane,
+    Letter,
+    Message,
+    MessageId,
+    Pace,
+    Phase,
+    Receipt,
+    Standing,
+)  # fmt: skip
 from orchestrator.ports import Change, Sent
 from orchestrator.post import PostOffice
 from tests.fakes.chat import FakeChat
@@ -174,3 +186,179 @@ async def test_gone_is_gone() -> None:
         await until(lambda: post.chat.posts)
         await asyncio.sleep(60)
         assert [m.text for m in post.chat.seen(HERE)] == ["l2"]
+
+
+GROUP = Pace(burst=20, per=60.0, reserve=5, edit_every=3.0)
+
+
+def edits_of(post: Post, key: str) -> list[float]:
+    return [call.at for call in post.chat.calls if call.method == "edit" and call.key == key]
+
+
+async def test_live_edits_share_a_place_evenly_and_leave_the_reserve() -> None:
+    async with Post(chat=FakeChat("fake", pace=GROUP, strict=True)).open() as post:
+        for n in range(5):
+            await post.send_text(f"page{n}")
+        await until(lambda: len(post.chat.posts) == 5)
+        ids = [message.id for message in post.chat.posts]
+        start = asyncio.get_running_loop().time()
+        ticks = 0
+        while asyncio.get_running_loop().time() < start + 600:
+            ticks += 1
+            for n in range(5):
+                post.office.show(f"page{n}", HERE, lambda _, ticks=ticks: Message(text=str(ticks)))  # type: ignore[misc]
+            for page in post.office._places["fake:fake/hall"].pages.values():
+                page.look = lambda _, ticks=ticks: Message(text=str(ticks))  # type: ignore[misc]
+            await asyncio.sleep(0.1)
+        for id_ in ids:
+            at = [moment for moment in edits_of(post, id_) if moment > start + 60]
+            gaps = [later - earlier for earlier, later in pairwise(at)]
+            assert max(gaps) <= 1.5 * 5 * 4.0, "no page is staler than half more than its share"
+        assert post.office._places["fake:fake/hall"].budget.slowed(asyncio.get_running_loop().time()) == 0
+
+
+async def test_what_somebody_waits_for_goes_before_the_first_looks_of_other_runs_pages() -> None:
+    other = Conversation("fake", "hall", "t2")
+    async with Post(chat=FakeChat("fake", pace=Pace(burst=1, per=10.0))).open() as post:
+        await post.send(
+            Letter("now", HERE, Message(text="now")),
+            Letter("page-a", HERE, Message(text="page a"), Lane.LIVE),
+            Letter("page-b", other, Message(text="page b"), Lane.LIVE),
+            Letter("final-b", other, Message(text="final b")),
+        )
+        await until(lambda: len(post.chat.posts) == 4)
+        assert [message.key for message in post.chat.posts] == ["now", "page-b", "final-b", "page-a"]
+
+
+async def test_what_would_be_edited_at_once_is_posted_as_it_would_look_then() -> None:
+    async with Post(chat=FakeChat("fake", pace=Pace(burst=1, per=10.0))).open() as post:
+        await post.send(
+            Letter("now", HERE, Message(text="now")),
+            Letter("page", HERE, Message(text="working"), Lane.LIVE),
+            Letter("page/last", HERE, Message(text="done"), Lane.LIVE, edits="page"),
+            Letter("final", HERE, Message(text="the answer")),
+        )
+        await until(lambda: len(post.chat.posts) == 3)
+        assert [message.looks for message in post.chat.posts[1:]] == [
+            [Message(text="done")],
+            [Message(text="the answer")],
+        ]
+        await until(lambda: post.office.waiting() == 0)
+        assert await post.store.unsent() == []
+        last = await post.store.sent("page/last")
+        assert last
+        assert last.message_id == post.chat.posts[1].id
+        assert not post.requests("edit")
+
+
+async def test_a_message_too_old_to_be_edited_is_posted_anew_in_silence() -> None:
+    async with Post().open() as post:
+        await post.send(Letter("page", HERE, Message(text="0", rings=True)))
+        await until(lambda: post.chat.posts)
+        (old,) = post.chat.posts
+        post.chat.old.add(old.id)
+        post.office.show("page", HERE, lambda _: Message(text="1", rings=True))
+        await until(lambda: [message.text for message in post.chat.seen(HERE)] == ["1"])
+        assert not post.chat.seen(HERE)[0].rings
+        assert post.requests("remove")
+        await post.send(Letter("page/last", HERE, Message(text="2"), edits="page"))
+        await until(lambda: [message.text for message in post.chat.seen(HERE)] == ["2"])
+        assert len(post.requests("post")) == 2
+
+
+async def test_a_look_that_fades_is_given_again() -> None:
+    async with Post().open() as post:
+        await post.send_text("page")
+        post.chat.lasts = 20.0
+        post.office.show("page", HERE, lambda _: Message(text="new"))
+        await until(lambda: len(post.requests("edit")) == 3)
+        first, second, third = post.requests("edit")
+        assert second - first >= 20 <= third - second
+        post.chat.lasts = 0.0
+        await until(lambda: len(post.requests("edit")) == 4)
+        await asyncio.sleep(1000)
+        assert len(post.requests("edit")) == 4
+
+
+@pytest.mark.parametrize(
+    ("trouble", "looked"),
+    [
+        (Broken("cut", unsure=True), [False, True]),
+        (Broken("refused"), [False, False]),
+        (Busy("slow", seconds=5), [False, False]),
+        (None, [False]),
+    ],
+)
+async def test_what_may_stand_already_is_looked_for_and_nothing_else(
+    trouble: Exception | None, looked: list[bool]
+) -> None:
+    asked: list[bool] = []
+
+    class Watched(FakeChat):
+        async def post(self, where: Conversation, message: Message, *, key: str, again: bool = False) -> MessageId:
+            asked.append(again)
+            return await super().post(where, message, key=key, again=again)
+
+    async with Post(chat=Watched("fake")).open() as post:
+        if trouble:
+            post.chat.fail("post", trouble)  # type: ignore[arg-type]
+        await post.send_text("l")
+        await until(lambda: post.office.waiting() == 0)
+        assert asked == looked
+
+
+async def test_what_was_tried_in_a_former_life_is_looked_for() -> None:
+    store = MemoryStore()
+    await store.write(Change(letters=[Letter("l", HERE, Message(text="l"))]))
+    await store.trying("l")
+    asked: list[bool] = []
+
+    class Watched(FakeChat):
+        async def post(self, where: Conversation, message: Message, *, key: str, again: bool = False) -> MessageId:
+            asked.append(again)
+            return await super().post(where, message, key=key, again=again)
+
+    async with Post(chat=Watched("fake"), store=store).open() as post:
+        post.office.take([sent.letter for sent in await store.unsent()])
+        await until(lambda: asked == [True])
+
+
+async def test_patience_for_the_whole_platform_holds_in_every_place() -> None:
+    async with Post().open() as post:
+        elsewhere = Conversation("fake", "yard")
+        post.chat.fail("post", Busy("slow down, all of you", seconds=30, everywhere=True))
+        await post.send_text("l1")
+        await until(lambda: post.requests("post"))
+        await post.send(Letter("l2", elsewhere, Message(text="l2")))
+        await until(lambda: len(post.chat.posts) == 2)
+        at = post.requests("post")
+        assert min(at[1:]) - at[0] >= 30
+
+
+async def test_patience_of_one_place_holds_nobody_else_up() -> None:
+    async with Post().open() as post:
+        post.chat.fail("post", Busy("slow down", seconds=30))
+        await post.send_text("l1")
+        await until(lambda: post.requests("post"))
+        at = asyncio.get_running_loop().time()
+        await post.send(Letter("l2", Conversation("fake", "yard"), Message(text="l2")))
+        await until(lambda: post.chat.posts)
+        assert asyncio.get_running_loop().time() - at < 1
+        await until(lambda: len(post.chat.posts) == 2)
+        assert post.requests("post")[-1] - post.requests("post")[0] >= 30
+
+
+async def test_signs_are_shown_when_there_is_room_and_the_newest_is_enough() -> None:
+    async with Post(chat=FakeChat("fake", pace=Pace(burst=3, per=10.0, reserve=1))).open() as post:
+        for n in range(3):
+            await post.send_text(f"l{n}")
+        for phase in (Phase.STARTING, Phase.WORKING, Phase.ENDED):
+            post.office.sign(HERE, Standing(phase))
+        post.office.sign(HERE, Receipt(MessageId("m"), Got.SEEN))
+        post.office.sign(HERE, Receipt(MessageId("m"), Got.HEARD))
+        post.chat.fail("sign", Gone("no such message"))
+        await until(lambda: post.chat.signs)
+        assert [sign for _, sign in post.chat.signs] == [Receipt(MessageId("m"), Got.HEARD)]
+        for n in range(500):
+            post.office.sign(HERE, Receipt(MessageId(f"m{n}"), Got.SEEN))
+        assert len(post.office._places["fake:fake/hall"].signs) <= 100

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from orchestrator.core import Orchestrator, Rules
 from orchestrator.gate import Gate, Rule
-from orchestrator.nouns import Agent, Conversation, File, Inbound, Limits, Message, Pace, Person, RunId
+from orchestrator.nouns import Agent, Conversation, File, Inbound, Limits, Message, MessageId, Pace, Person, RunId
 from orchestrator.run import run_id
 from tests.fakes.artifacts import MemoryArtifacts
 from tests.fakes.chat import FakeChat, Posted
@@ -35,6 +35,7 @@ class World:
     artifacts: MemoryArtifacts = field(default_factory=MemoryArtifacts)
     runtime: FakeRuntime = field(default_factory=FakeRuntime)
     chat: FakeChat = field(default_factory=lambda: FakeChat("fake"))
+    other: FakeChat = field(default_factory=lambda: FakeChat("other"))
     room: Orchestrator | None = None
     said: int = 0
 
@@ -51,9 +52,14 @@ class World:
             store=self.store,
             notes=self.notes,
             artifacts=self.artifacts,
-            chats={"fake": self.chat},
+            chats={"fake": self.chat, "other": self.other},
             runtime=self.runtime,
-            gate=Gate({"fake": Rule(people=frozenset({"7"}), chats=frozenset({"hall"}))}),
+            gate=Gate(
+                {
+                    "fake": Rule(people=frozenset({"7"}), chats=frozenset({"hall"})),
+                    "other": Rule(people=frozenset({"9"}), servers=frozenset({"1"})),
+                }
+            ),
             clock=lambda: 1_000_000.0 + loop.time(),
             rules=self.rules,
         )
@@ -77,19 +83,20 @@ class World:
         key: str = "",
         person: Person = ME,
         files: tuple[File, ...] = (),
+        message: str = "",
     ) -> str:
         """Say something; returns the key of what was said."""
         self.said += 1
         key = key or f"fake/{self.said}"
         assert self.room
-        await self.room.receive(Inbound(key, where, person, text=text, files=files))
+        await self.room.receive(Inbound(key, where, person, text=text, files=files, message=MessageId(message or key)))
         return key
 
-    async def press(self, token: str, where: Conversation = LOBBY, *, key: str = "") -> str:
+    async def press(self, token: str, where: Conversation = LOBBY, *, key: str = "", person: Person = ME) -> str:
         self.said += 1
         key = key or f"fake/{self.said}"
         assert self.room
-        await self.room.receive(Inbound(key, where, ME, press=token))
+        await self.room.receive(Inbound(key, where, person, press=token))
         return key
 
     async def launch(self, task: str = "the task", *, agent: str = "echo") -> tuple[RunId, FakePod]:

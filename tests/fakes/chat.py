@@ -158,7 +158,8 @@ class FakeChat:
     ) -> None:
         """A person says something; returns or raises as the core answers."""
         who = person or Person(self.platform, "7", name="Ann")
-        await self._hear(Inbound(key=key, where=where, person=who, text=text, files=files, quoted=quoted))
+        inbound = Inbound(key, where, who, text=text, files=files, quoted=quoted, message=MessageId(f"said {key}"))
+        await self._hear(inbound)
 
     async def presses(
         self, where: Conversation, token: str, *, key: str, on: MessageId | None = None, person: Person | None = None
