@@ -1,0 +1,3 @@
+"""The client library is imported here once, with its warning kept out of the tests."""
+
+import tests.discordapi.pointed  # noqa: F401
