@@ -6,6 +6,11 @@ import asyncio
 from dataclasses import dataclass
 from enum import StrEnum
 
+from aiohttp import web
+
+from tests.botapi.refusal import Refusal
+from tests.botapi.wire import no
+
 ANY = "*"
 
 
@@ -44,6 +49,10 @@ class Fault:
         return cls(Kind.STATUS, status=409, words=words)
 
 
+class Cut(Exception):
+    """The connection is to break here."""
+
+
 @dataclass(slots=True)
 class _Planned:
     method: str
@@ -79,9 +88,37 @@ class Faults:
         """Nothing goes wrong any more."""
         self._planned.clear()
 
-    async def held(self) -> None:
-        """Wait for the next `release`."""
-        await self._held.wait()
+    async def before(self, fault: Fault | None) -> web.Response | None:
+        """What goes wrong before the work; an answer when the work is not to be done at all."""
+        match fault and fault.kind:
+            case Kind.STATUS if fault:
+                return no(Refusal(fault.status, fault.words))
+            case Kind.PROXY if fault:
+                page = f"<html><head><title>{fault.status} {fault.words}</title></head><body>proxy</body></html>"
+                return web.Response(status=fault.status, text=page, content_type="text/html")
+            case Kind.CUT_BEFORE:
+                raise Cut
+            case Kind.HANGS:
+                await self._held.wait()
+            case Kind.HALF_OPEN:
+                await asyncio.Event().wait()
+            case _:
+                pass
+        return None
+
+    async def after(self, fault: Fault | None, response: web.Response) -> web.Response:
+        """What goes wrong after the work, with its answer."""
+        match fault and fault.kind:
+            case Kind.CUT_AFTER:
+                raise Cut
+            case Kind.HANGS_AFTER:
+                await self._held.wait()
+            case Kind.MALFORMED:
+                text = response.text or ""
+                return web.Response(text=text[: len(text) // 2], content_type="application/json")
+            case _:
+                pass
+        return response
 
     def release(self) -> None:
         """Everything that hangs goes on."""

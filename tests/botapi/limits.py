@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from tests.botapi.refusal import patience
+from tests.botapi.refusal import Refusal, patience
 
 Windows = tuple[tuple[int, float], ...]
 """So many in any so many seconds, each of them."""
@@ -112,6 +112,13 @@ class Budget:
         """From now on the chat is closed for so long."""
         whole = float(patience(seconds).parameters["retry_after"])  # type: ignore[index]  # it always has them
         self._penalties[chat] = _Penalty(self.clock() + whole, whole)
+
+    def flood(self, chat: int | None, seconds: float) -> Refusal:
+        """429 for no reason of the client's own; a chat that is named is closed for so long."""
+        if chat is not None:
+            self.punish(chat, seconds)
+        self.told_to_wait += 1
+        return patience(seconds)
 
     def left(self, chat: int) -> float:
         """Seconds of the chat's penalty that are still to come."""

@@ -6,25 +6,25 @@ It knows no method itself. All time is the loop's, so that it works in virtual t
 from __future__ import annotations
 
 import asyncio
-import json
 import traceback
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
-from aiohttp import BodyPartReader, web
+from aiohttp import web
 
 from tests.botapi import schema
-from tests.botapi.ask import Ask, Method, Upload
+from tests.botapi.ask import Ask, Method
 from tests.botapi.courier import deliver
 from tests.botapi.editing import EDITING
-from tests.botapi.faults import Fault, Faults, Kind
+from tests.botapi.faults import Cut, Fault, Faults, Kind
 from tests.botapi.limits import Budget, Limits, family
 from tests.botapi.places import PLACES
-from tests.botapi.refusal import Careless, Json, Refusal, patience
+from tests.botapi.refusal import Careless, Json, Refusal
 from tests.botapi.sending import SENDING
 from tests.botapi.settings import SETTINGS
 from tests.botapi.street import Street
+from tests.botapi.wire import fields, good, no
 from tests.botapi.world import Standing, World
 
 METHODS: Mapping[str, Method] = SENDING | EDITING | PLACES | SETTINGS
@@ -46,10 +46,6 @@ class Call:
 
 Routes = Callable[["BotApi"], Iterable[web.AbstractRouteDef]]
 """What else the server answers."""
-
-
-class _Cut(Exception):
-    """The connection is to break here."""
 
 
 class BotApi:
@@ -87,6 +83,7 @@ class BotApi:
         self._also = also
         self._runner: web.AppRunner | None = None
         self._tasks = asyncio.TaskGroup()
+        self._changed = asyncio.Event()
         self._courier: asyncio.Task[None] | None = None
 
     # --- being there --------------------------------------------------------------------------------------------
@@ -127,6 +124,16 @@ class BotApi:
         if runner:
             await runner.cleanup()
 
+    def go_away(self, seconds: float) -> None:
+        """Refuse connections for so long, from now on."""
+        self._tasks.create_task(self._away(seconds))
+
+    async def _away(self, seconds: float) -> None:
+        await asyncio.sleep(0.01)  # whoever asked for it gets an answer first
+        await self.refuse()
+        await asyncio.sleep(seconds)
+        await self.listen()
+
     # --- what a test asks ---------------------------------------------------------------------------------------
 
     @property
@@ -149,6 +156,18 @@ class BotApi:
         standing = self.world.chats[chat_id].standing
         return [message for _, message in sorted(standing.items()) if thread is None or message.thread == thread]
 
+    async def seen(
+        self, chat_id: int, wanted: Callable[[Standing], bool], *, thread: int | None = None, within: float = 15.0
+    ) -> Standing:
+        """The first message that is wanted, as soon as it stands there and looks so."""
+        async with asyncio.timeout(within):
+            while True:
+                changed = self._changed
+                for message in self.messages(chat_id, thread):
+                    if wanted(message):
+                        return message
+                await changed.wait()
+
     def called(self, method: str = "", *, chat: int | None = None) -> list[Call]:
         """The calls of a method (of any, when empty), in a chat or anywhere."""
         return [call for call in self.calls if method in {"", call.method} and chat in {None, call.chat}]
@@ -165,75 +184,45 @@ class BotApi:
 
     async def _request(self, request: web.Request) -> web.StreamResponse:
         if request.match_info["token"] != self.token:
-            return _answer(Refusal(401, "Unauthorized"))
+            return no(Refusal(401, "Unauthorized"))
         name = request.match_info["method"].lower()
         known = schema.methods().get(name)
-        fields, uploads = await _fields(request)
+        given, uploads = await fields(request)
         if known:  # a file under the name of a field is that field; others are named by an attach:// address
-            fields |= {field: f"attach://{field}" for field in uploads.keys() & known.model_fields.keys()}
-        ask = Ask(name, schema.decoded(known, fields) if known else fields, uploads)
+            given |= {field: f"attach://{field}" for field in uploads.keys() & known.model_fields.keys()}
+        ask = Ask(name, schema.decoded(known, given) if known else given, uploads)
         written = known.__api_method__ if known else request.match_info["method"]
         call = Call(self.world.clock(), written, ask.chat, ask.number("message_thread_id") or None, ask.params)
         self.calls.append(call)
         try:
             response = await self._answered(ask, known)
-        except _Cut:
+        except Cut:
             if request.transport:
                 request.transport.abort()
             return web.Response()
+        finally:
+            self._changed.set()
+            self._changed = asyncio.Event()
         call.status = response.status
         return response
 
     async def _answered(self, ask: Ask, known: schema.Method | None) -> web.Response:
         """The answer, with whatever trouble is planned around the work."""
         fault = self.faults.next(ask.method, ask.chat)
-        if early := await self._before(fault, ask):
+        if fault and fault.kind is Kind.WAIT:
+            return no(self.budget.flood(ask.chat, fault.seconds))
+        if early := await self.faults.before(fault):
             return early
         try:
-            response = web.json_response({"ok": True, "result": await self._work(ask, known)})
+            response = good(await self._work(ask, known))
         except Refusal as refusal:
             if isinstance(refusal, Careless):
                 self.world.wrong([f"{ask.method}: {refusal.words}"])
-            response = _answer(refusal)
+            response = no(refusal)
         except Exception:  # noqa: BLE001 - a defect of this server must fail the test that met it
             self.world.wrong([f"{ask.method}: this server broke over it:\n{traceback.format_exc()}"])
-            response = _answer(Refusal(500, "Internal Server Error"))
-        return await self._after(fault, response)
-
-    async def _before(self, fault: Fault | None, ask: Ask) -> web.Response | None:
-        match fault.kind if fault else None:
-            case Kind.WAIT if fault:
-                if ask.chat is not None:
-                    self.budget.punish(ask.chat, fault.seconds)
-                self.budget.told_to_wait += 1
-                return _answer(patience(fault.seconds))
-            case Kind.STATUS if fault:
-                return _answer(Refusal(fault.status, fault.words))
-            case Kind.PROXY if fault:
-                page = f"<html><head><title>{fault.status} {fault.words}</title></head><body>nginx</body></html>"
-                return web.Response(status=fault.status, text=page, content_type="text/html")
-            case Kind.CUT_BEFORE:
-                raise _Cut
-            case Kind.HANGS:
-                await self.faults.held()
-            case Kind.HALF_OPEN:
-                await asyncio.Event().wait()
-            case _:
-                pass
-        return None
-
-    async def _after(self, fault: Fault | None, response: web.Response) -> web.Response:
-        match fault.kind if fault else None:
-            case Kind.CUT_AFTER:
-                raise _Cut
-            case Kind.HANGS_AFTER:
-                await self.faults.held()
-            case Kind.MALFORMED:
-                text = response.text or ""
-                return web.Response(text=text[: len(text) // 2], content_type="application/json")
-            case _:
-                pass
-        return response
+            response = no(Refusal(500, "Internal Server Error"))
+        return await self.faults.after(fault, response)
 
     async def _work(self, ask: Ask, known: schema.Method | None) -> object:
         if known is None:
@@ -258,42 +247,15 @@ class BotApi:
 
     async def _file(self, request: web.Request) -> web.Response:
         if request.match_info["token"] != self.token:
-            return _answer(Refusal(401, "Unauthorized"))
+            return no(Refusal(401, "Unauthorized"))
         path = request.match_info["path"]
         stored = next((found for found in self.world.files.values() if found.path == path), None)
         fault = self.faults.next("file", None)
-        if fault and (early := await self._before(fault, Ask("file", {}))):
+        if fault and (early := await self.faults.before(fault)):
             return early
         if stored is None:
-            return _answer(Refusal(404, "Not Found"))
+            return no(Refusal(404, "Not Found"))
         return web.Response(body=stored.content, content_type="application/octet-stream")
-
-
-async def _fields(request: web.Request) -> tuple[dict[str, Any], dict[str, Upload]]:
-    """What a request carries, in any of the forms that the platform takes."""
-    fields: dict[str, Any] = dict(request.query)
-    uploads: dict[str, Upload] = {}
-    if request.content_type == "application/json":
-        fields |= json.loads(await request.text())
-    elif request.content_type == "multipart/form-data":
-        async for part in await request.multipart():
-            assert isinstance(part, BodyPartReader)
-            content = bytes(await part.read())
-            if part.filename is None:
-                fields[part.name or ""] = content.decode()
-            else:
-                mime = part.headers.get("Content-Type", "application/octet-stream")
-                uploads[part.name or ""] = Upload(part.filename, content, mime)
-    else:
-        fields |= dict(await request.post())
-    return fields, uploads
-
-
-def _answer(refusal: Refusal) -> web.Response:
-    headers = (
-        {"Retry-After": str(refusal.parameters["retry_after"])} if refusal.code == 429 and refusal.parameters else {}
-    )
-    return web.json_response(refusal.body(), status=refusal.code, headers=headers)
 
 
 def _loop_time() -> float:
