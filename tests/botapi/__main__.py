@@ -17,7 +17,7 @@ async def main() -> None:
     options.add_argument("--private-topics", action="store_true")
     given = options.parse_args()
     async with BotApi(token=given.token, port=given.port, private_topics=given.private_topics, also=control) as api:
-        print(f"TELEGRAM_API_BASE={api.url}/bot", flush=True)
+        print(f"TELEGRAM_API_BASE={api.url}", flush=True)
         print(f"talk to it: curl -d '{{}}' {api.url}/control/state", flush=True)
         await asyncio.Event().wait()
 

@@ -76,8 +76,8 @@ class Faults:
         """What happens to this call; a plan is used up by the calls that it hits."""
         for plan in self._planned:
             # A plan for any call spares the polls: they come all the time and would use it up.
-            anywhere = plan.chat is None and (plan.method != ANY or method != "getupdates")
-            if plan.method in {ANY, method} and (anywhere or plan.chat == chat):
+            hit = plan.method == method or (plan.method == ANY and method != "getupdates")
+            if hit and plan.chat in {None, chat}:
                 plan.times -= 1
                 if not plan.times:
                     self._planned.remove(plan)

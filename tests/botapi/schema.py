@@ -49,7 +49,7 @@ def faults(method: Method, params: Json) -> list[str]:
             f"{name}: {'.'.join(str(step) for step in error['loc'])}: {error['msg']}"
             for error in wrong.errors(include_url=False, include_input=False)
         ]
-    return [f"{name}: {where} is no field that the platform knows" for where in _strangers(model, "")]
+    return [f"{name}: {where} is no field that the platform knows" for where in strangers(model, "")]
 
 
 def _kinds(method: Method, name: str) -> set[Any]:
@@ -74,12 +74,13 @@ def _value(kinds: set[Any], value: Any) -> Any:
         return value
 
 
-def _strangers(value: object, where: str) -> Iterator[str]:
+def strangers(value: object, where: str) -> Iterator[str]:
+    """Fields, however deep, that the description does not have."""
     if isinstance(value, BaseModel):
         for name in value.model_extra or {}:
             yield f"{where}{name}"
         for name in type(value).model_fields:
-            yield from _strangers(getattr(value, name), f"{where}{name}.")
+            yield from strangers(getattr(value, name), f"{where}{name}.")
     elif isinstance(value, list):
         for index, part in enumerate(value):
-            yield from _strangers(part, f"{where}{index}.")
+            yield from strangers(part, f"{where}{index}.")
