@@ -163,6 +163,9 @@ class Control:
             "polled": world.updates.polled,
             "calls": len(self._api.calls),
             "chats": [chat.json() for chat in world.chats.values()],
+            "drafts": [
+                asdict(draft) for draft in world.drafts.values() if draft is world.draft(draft.chat, draft.thread)
+            ],
             "commands": [
                 {"scope": json.loads(scope), "language_code": language, "commands": commands}
                 for (scope, language), commands in world.commands.items()

@@ -8,7 +8,7 @@ from tests.botapi.ask import Ask, Method
 from tests.botapi.refusal import Json, bad
 from tests.botapi.rich import read
 from tests.botapi.sending import keyboard, rich_content
-from tests.botapi.texts import MOST_CAPTION, MOST_TEXT, taken
+from tests.botapi.texts import MOST_CAPTION, MOST_TEXT, TooLong, taken
 from tests.botapi.world import Chat, Standing, World
 
 SAME = (
@@ -104,13 +104,16 @@ async def edit_text(world: World, ask: Ask) -> Json:
         raise bad("there is no text in the message to edit")
     if rich := ask.json("rich_message"):
         words, buttons = read(rich)
-        _change(message, rich_content(words), keyboard(ask), rich=rich)
+        _change(message, rich_content(words), ask, rich=rich)
         message.hidden_buttons = buttons
         return message.json()
-    text, entities = taken(ask.text("text"), ask.rows("entities"), ask.text("parse_mode"), most=MOST_TEXT)
+    try:
+        text, entities = taken(ask.text("text"), ask.rows("entities"), ask.text("parse_mode"), most=MOST_TEXT)
+    except TooLong as refusal:
+        raise bad("MESSAGE_TOO_LONG") from refusal  # the platform has another word for it in edits
     if not text:
         raise bad("message text is empty")
-    _change(message, {"text": text} | ({"entities": entities} if entities else {}), keyboard(ask))
+    _change(message, {"text": text} | ({"entities": entities} if entities else {}), ask)
     message.hidden_buttons = ()
     return message.json()
 
@@ -123,14 +126,14 @@ async def edit_caption(world: World, ask: Ask) -> Json:
     words, marks = taken(ask.text("caption"), ask.rows("caption_entities"), ask.text("parse_mode"), most=MOST_CAPTION)
     content = {name: value for name, value in message.content.items() if not name.startswith("caption")}
     content |= ({"caption": words} if words else {}) | ({"caption_entities": marks} if marks else {})
-    _change(message, content, keyboard(ask))
+    _change(message, content, ask)
     return message.json()
 
 
 async def edit_markup(world: World, ask: Ask) -> Json:
     """Another keyboard, or none."""
     message = _editable(world, ask)
-    _change(message, message.content, keyboard(ask), rich=message.rich)
+    _change(message, message.content, ask, rich=message.rich)
     return message.json()
 
 
@@ -217,13 +220,15 @@ def _editable(world: World, ask: Ask) -> Standing:
     return message
 
 
-def _change(message: Standing, content: Json, markup: Json | None, *, rich: Json | None = None) -> None:
+def _change(message: Standing, content: Json, ask: Ask, *, rich: Json | None = None) -> None:
+    markup, asked = keyboard(ask), dict(ask.params)
     if (content, markup, rich) == (message.content, message.reply_markup, message.rich):
         raise bad(SAME)
     message.content, message.reply_markup, message.rich = content, markup, rich
     message.edits += 1
     message.edit_date = int(time.time())
     message.looks.append(content)
+    message.asked = asked
 
 
 def _deletable(world: World, chat: Chat, message: Standing) -> None:

@@ -72,6 +72,10 @@ ROOMY = Limits(group=(), private=(), everything=())
 """No budget at all, for tests whose subject is another."""
 
 
+GRAIN = 0.001
+"""Seconds that clocks may differ by: who waits as told is never refused over a rounding."""
+
+
 @dataclass(slots=True)
 class _Penalty:
     until: float = 0.0
@@ -95,7 +99,7 @@ class Budget:
             return
         now = self.clock()
         penalty = self._penalties.get(chat)
-        if penalty and now < penalty.until:
+        if penalty and now < penalty.until - GRAIN:
             self.into_penalty += 1
             penalty.until += penalty.step
             self._refuse(penalty.until - now)
@@ -133,7 +137,7 @@ class Budget:
 def _wait(done: deque[float], windows: Windows, now: float, cost: int) -> float:
     waits = [0.0]
     for most, seconds in windows:
-        recent = [at for at in done if at > now - seconds]
+        recent = [at for at in done if at > now - seconds + GRAIN]
         over = len(recent) + cost - most
         if over > 0:
             waits.append(recent[min(over, len(recent)) - 1] + seconds - now if recent else seconds)

@@ -136,9 +136,10 @@ class Person:
 
     async def reacts(self, message: Standing, *emoji: str) -> None:
         """Their reactions to a message are these now."""
-        shown = [{"type": "emoji", "emoji": one} for one in emoji]
+        old, new = message.reacted.get(self.id, ()), emoji
+        message.reacted[self.id] = new
         what = {"chat": message.chat.json(), "message_id": message.id, "date": int(time.time()), "user": self.user}
-        self._world.updates.push("message_reaction", what | {"old_reaction": [], "new_reaction": shown})
+        self._world.updates.push("message_reaction", what | {"old_reaction": _faces(old), "new_reaction": _faces(new)})
 
     def _file(
         self,
@@ -200,3 +201,7 @@ class Person:
         begins = any(mark["type"] == "bot_command" and mark["offset"] == 0 for mark in message.entities)
         _, _, whose = message.text.split()[0].partition("@") if message.text.strip() else ("", "", "")
         return begins and whose.lower() in {"", self._world.me["username"].lower()}
+
+
+def _faces(emoji: Sequence[str]) -> list[Json]:
+    return [{"type": "emoji", "emoji": one} for one in emoji]

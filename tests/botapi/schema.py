@@ -15,7 +15,7 @@ import aiogram.methods
 from aiogram.client.default import Default
 from aiogram.methods.base import TelegramMethod
 from aiogram.types import InputFile
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from tests.botapi.refusal import Json
 
@@ -72,6 +72,21 @@ def _value(kinds: set[Any], value: Any) -> Any:
         return json.loads(value)
     except ValueError:
         return value
+
+
+def answer_faults(method: Method, result: object) -> list[str]:
+    """What is wrong with an answer: the server that gives it would be lying."""
+    name = method.__api_method__
+    try:
+        found = _returning(method).validate_python(result)
+    except ValidationError as wrong:
+        return [f"{name} answers {error['loc']}: {error['msg']}" for error in wrong.errors(include_url=False)]
+    return [f"{name} answers {where}, which the platform does not know" for where in strangers(found, "")]
+
+
+@cache
+def _returning(method: Method) -> TypeAdapter[Any]:
+    return TypeAdapter(method.__returning__)
 
 
 def strangers(value: object, where: str) -> Iterator[str]:

@@ -6,7 +6,7 @@ What may be in a message is checked here as the platform does it; how often one 
 from __future__ import annotations
 
 from tests.botapi.ask import Ask, Method
-from tests.botapi.refusal import Careless, Json, bad
+from tests.botapi.refusal import Careless, Json, Refusal, bad
 from tests.botapi.rich import read
 from tests.botapi.texts import MOST_CAPTION, MOST_TEXT, taken
 from tests.botapi.world import Chat, Draft, Standing, Stored, World
@@ -118,7 +118,7 @@ def appear(world: World, ask: Ask, content: Json) -> Standing:
     sender = None if chat.kind == "channel" else world.bot
     message = world.put(chat, content, sender=sender, own=True, thread=thread)
     message.reply_to, message.reply_markup = reply_to, markup
-    message.silent = ask.flag("disable_notification")
+    message.silent, message.asked = ask.flag("disable_notification"), dict(ask.params)
     if chat.kind == "channel":
         message.extra["sender_chat"] = chat.json()
     return message
@@ -173,7 +173,9 @@ def attached(world: World, ask: Ask, kind: str, where: str, fields: Json) -> tup
         stored = world.files[where]
     else:
         upload = ask.upload(where)
-        if len(upload.content) > (MOST_PHOTO if kind == "photo" else MOST_UPLOAD):
+        if len(upload.content) > MOST_UPLOAD:
+            raise Refusal(413, "Request Entity Too Large")
+        if kind == "photo" and len(upload.content) > MOST_PHOTO:
             raise bad("file is too big")
         if not upload.content:
             raise bad("file must be non-empty")

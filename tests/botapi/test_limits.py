@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import io
 from datetime import timedelta
 
+import aiohttp
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -28,11 +30,24 @@ async def test_text_is_measured_in_utf16_after_trimming() -> None:
         for text in ("x" * 4097, "😀" * 2048 + "x"):
             with pytest.raises(BadRequest, match=r"^Message is too long$"):
                 await bot.send_message(7, text)
+        with pytest.raises(BadRequest, match=r"^Message_too_long$"):
+            await bot.edit_message_text("x" * 4097, 7, 1)
         with pytest.raises(BadRequest, match=r"^Message text is empty$"):
             await bot.send_message(7, " \n ")
         await bot.send_document(7, b"x", caption="c" * 1024)
         with pytest.raises(BadRequest, match=r"^Message caption is too long$"):
             await bot.send_document(7, b"x", caption="c" * 1025)
+
+
+async def test_a_file_has_50_megabytes() -> None:
+    async with BotApi() as api, aiohttp.ClientSession() as net:
+        api.private(api.person(7, "Ann"))
+        for size, status in ((50 * 1024 * 1024, 200), (50 * 1024 * 1024 + 1, 413)):
+            form = aiohttp.FormData({"chat_id": "7"})
+            form.add_field("document", io.BytesIO(bytes(size)), filename="large.bin")
+            async with net.post(f"{api.url}/bot{api.token}/sendDocument", data=form) as answer:
+                assert answer.status == status
+        assert len(api.messages(7)) == 1
 
 
 async def test_data_of_a_button_has_64_bytes() -> None:
@@ -193,7 +208,7 @@ async def test_without_limits_nobody_waits() -> None:
         assert len(api.messages(FORUM)) == 60
 
 
-@given(st.lists(st.floats(0, 5, allow_nan=False), min_size=1, max_size=60))
+@given(st.lists(st.integers(0, 40).map(lambda eighths: eighths / 8), min_size=1, max_size=60))
 def test_no_window_ever_holds_more_than_it_may(pauses: list[float]) -> None:
     now, done = 0.0, []
     budget = Budget(Limits(group=((5, 10.0),)), lambda: now)

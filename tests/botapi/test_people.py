@@ -162,6 +162,19 @@ async def test_a_group_moves(api: BotApi, bot: Bot) -> None:
     await bot.send_message(new.id, "x")
 
 
+async def test_reactions_say_what_they_were(bot: Bot, ann: Person) -> None:
+    await bot.get_updates(allowed_updates=Update.ALL_TYPES)
+    said = await ann.says(7, "hm")
+    await ann.reacts(said, "👍")
+    await ann.reacts(said, "👎")
+    changed = (await bot.get_updates())[-1].message_reaction
+    assert changed is not None
+    assert [[one.to_dict()["emoji"] for one in all_] for all_ in (changed.old_reaction, changed.new_reaction)] == [
+        ["👍"],
+        ["👎"],
+    ]
+
+
 async def test_a_block_is_told(api: BotApi, bot: Bot, ann: Person) -> None:
     api.street.blocks(ann)
     (update,) = await bot.get_updates()

@@ -64,6 +64,14 @@ async def test_what_went_wrong_inside_is_not_hidden_by_a_violation() -> None:
         await story()
 
 
+def test_an_answer_is_judged_as_well() -> None:
+    sent = {"message_id": 1, "date": 0, "chat": {"id": 7, "type": "private"}}
+    described = schema.methods()["sendmessage"]
+    assert schema.answer_faults(described, sent) == []
+    assert schema.answer_faults(described, sent | {"colour": "red"})
+    assert schema.answer_faults(described, {"message_id": 1})
+
+
 @pytest.mark.parametrize("way", ["query", "form", "json", "multipart"])
 async def test_requests_come_in_all_the_forms(way: str) -> None:
     async with BotApi() as api, aiohttp.ClientSession() as net:

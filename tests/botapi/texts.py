@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from html.parser import HTMLParser
 
-from tests.botapi.refusal import Careless, Json, bad
+from tests.botapi.refusal import Careless, Json, Refusal, bad
 
 MOST_TEXT = 4096
 MOST_CAPTION = 1024
@@ -22,6 +22,10 @@ SIMPLE = {
 }  # fmt: skip
 STRAY = re.compile(r"<(?!/?[a-zA-Z])")
 KNOWN = {"lt": "<", "gt": ">", "amp": "&", "quot": '"'}
+
+
+class TooLong(Refusal):
+    """More text than there may be."""
 
 
 def units(text: str) -> int:
@@ -42,7 +46,7 @@ def taken(text: str, entities: list[Json] | None, parse_mode: str | None, *, mos
     _judge(text, marks)
     text, marks = _trimmed(text, marks)
     if units(text) > most:
-        raise bad("message is too long" if most == MOST_TEXT else "message caption is too long")
+        raise TooLong(400, f"Bad Request: message {'' if most == MOST_TEXT else 'caption '}is too long")
     return text, marks
 
 

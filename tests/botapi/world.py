@@ -17,7 +17,7 @@ from tests.botapi.updates import Updates
 RIGHTS = frozenset({
     "can_manage_chat", "can_delete_messages", "can_manage_video_chats", "can_restrict_members", "can_promote_members",
     "can_change_info", "can_invite_users", "can_post_stories", "can_edit_stories", "can_delete_stories",
-    "can_pin_messages", "can_manage_topics",
+    "can_pin_messages", "can_manage_topics", "can_send_welcome_messages",
 })  # fmt: skip
 BOT_ID = 4242
 ANONYMOUS = {"id": 1087968824, "is_bot": True, "first_name": "Group", "username": "GroupAnonymousBot"}
@@ -54,7 +54,10 @@ class Stored:
 
 @dataclass
 class Standing:
-    """A message as it stands now. `content`: the fields by which the platform shows it; `looks`: all it ever was."""
+    """A message as it stands now. `content`: the fields by which the platform shows it; `looks`: all it ever was.
+
+    `reactions` are the bot's, `reacted` those of people; `asked` is the last request that made it look so.
+    """
 
     chat: Chat
     id: int
@@ -76,6 +79,8 @@ class Standing:
     extra: Json = field(default_factory=dict)
     looks: list[Json] = field(default_factory=list)
     hidden_buttons: tuple[Json, ...] = ()
+    asked: Json = field(default_factory=dict)
+    reacted: dict[int, tuple[str, ...]] = field(default_factory=dict)
 
     @property
     def text(self) -> str:
