@@ -6,8 +6,8 @@
 
 In virtual time (looptime) it works as it is: buckets, the three seconds, the fifteen minutes, ages and archiving follow
 the loop. The client's heartbeats come from a real thread that virtual time does not reach; the gateway names an
-interval of 41 real seconds, which no test lasts, and asks for beats by the loop's time instead, so that a client never
-sees its socket idle for the sixty seconds after which it reconnects.
+interval of 41 real seconds, which no test lasts, and acknowledges by the loop's time unasked, so that a client never
+sees its socket idle for the sixty seconds after which it reconnects. A half-open socket is noticed in virtual time.
 """
 
 from tests.discordapi.faults import Fault

@@ -1,7 +1,9 @@
 """The gateway: one zlib stream per connection, sessions that outlive their sockets, and the ways a socket goes wrong.
 
 It sends what it is given and knows nothing of messages, except what an intent hides. Heartbeats: a client beats by the
-real clock, which stands still in virtual time; therefore the gateway also asks for beats (op 1) by the loop's time.
+real clock, which stands still in virtual time; therefore the gateway also acknowledges by the loop's time, unasked.
+It does not ask for beats (op 1): the client meters its sends by the real clock too, and an hour of virtual time with
+its beats would come to a stand in there.
 """
 
 from __future__ import annotations
@@ -48,6 +50,7 @@ NEEDED = {  # event: (intent in a guild, intent in a private chat)
     "TYPING_START": (GUILD_TYPING, GUILD_TYPING),
 }
 SENDS_A_MINUTE = 120
+UNRESUMABLE = (4004, 4007, 4009)
 BACKLOG = 1000
 """Events that a session keeps for somebody who resumes."""
 
@@ -71,6 +74,8 @@ class Line:
         self.request = request
         self.session: Session | None = None
         self.silent = False
+        self.closing = 0
+        """The code that this end closes with; 0 while it does not."""
         self.received: deque[float] = deque(maxlen=SENDS_A_MINUTE + 1)
         self._zlib = zlib.compressobj() if compressed else None
         self._queue: asyncio.Queue[Json | tuple[int, str]] = asyncio.Queue(10_000)
@@ -82,6 +87,7 @@ class Line:
 
     def close(self, code: int, why: str = "") -> None:
         """Close after what was sent before."""
+        self.closing = code
         self._queue.put_nowait((code, why))
 
     def cut(self) -> None:
@@ -129,7 +135,7 @@ class Gateway:
         self.disallowed = 0
         """Privileged intents that the portal does not grant; asking for one closes with 4014."""
         self.heartbeat_interval = 41.25
-        self.asks_every = 30.0
+        self.acknowledges_every = 30.0
         self.refuse_resumes = 0
         self.refuse_connections = 0
         self.hold_identify = False
@@ -204,8 +210,6 @@ class Gateway:
         self.connections += 1
         if self.refuse_connections > 0:
             self.refuse_connections -= 1
-            if request.transport is not None:
-                request.transport.abort()
             return web.Response(status=503)
         way = request.query.get("compress", "")
         if way not in {"", "zlib-stream"} or request.query.get("encoding", "json") != "json":
@@ -217,7 +221,7 @@ class Gateway:
         line.send({"op": HELLO, "d": {"heartbeat_interval": int(self.heartbeat_interval * 1000)}, "s": None, "t": None})
         try:
             async with asyncio.TaskGroup() as tasks:
-                chores = [tasks.create_task(line.write()), tasks.create_task(self._ask(line))]
+                chores = [tasks.create_task(line.write()), tasks.create_task(self._acknowledge(line))]
                 try:
                     await self._listen(line)
                 finally:
@@ -232,14 +236,15 @@ class Gateway:
         session = line.session
         if session is not None and session.line is line:
             session.line = None
-            if line.ws.close_code in {WSCloseCode.OK, WSCloseCode.GOING_AWAY} and not line.silent:
-                self.sessions.pop(session.id, None)  # the client said goodbye: nothing is left to resume
+            goodbye = not line.closing and line.ws.close_code in {WSCloseCode.OK, WSCloseCode.GOING_AWAY}
+            if (goodbye and not line.silent) or line.closing in UNRESUMABLE:
+                self.sessions.pop(session.id, None)
         self.changed.set()
 
-    async def _ask(self, line: Line) -> None:
+    async def _acknowledge(self, line: Line) -> None:
         while True:
-            await asyncio.sleep(self.asks_every)
-            line.send({"op": HEARTBEAT, "d": None, "s": None, "t": None})
+            await asyncio.sleep(self.acknowledges_every)
+            line.send({"op": ACK, "d": None, "s": None, "t": None})
 
     async def _listen(self, line: Line) -> None:
         async for message in line.ws:

@@ -25,6 +25,8 @@ NEWER: dict[str, set[str]] = {
     "ApplicationCommandUpdateRequest": {"nsfw"},
     "StringSelectComponentForMessageRequest": {"required"},
     "RichEmbed": {"flags"},
+    # A client gives an attachment that stays back as it got it.
+    "MessageAttachmentRequest": {"size", "url", "proxy_url", "spoiler", "height", "width", "content_type", "flags"},
 }
 COMPONENT_ID = "id"
 """Every component may carry a number of its own."""
@@ -256,10 +258,19 @@ def _modal_piece(one: Any, where: str) -> Iterator[str]:
 
 
 def settled(body: Any) -> Any:
-    """The body with what the platform takes and its description spells otherwise: ids of attachments as numbers."""
+    """The body with what the platform takes and its description spells otherwise: ids that come as numbers."""
     if not isinstance(body, dict):
         return body
-    changed = {k: settled(v) if k in {"message", "data"} else v for k, v in body.items()}
+    changed = {k: settled(v) if k in {"message", "data", "message_reference"} else v for k, v in body.items()}
+    for name in ("message_id", "channel_id", "guild_id", "recipient_id"):
+        if isinstance(body.get(name), int):
+            changed[name] = str(body[name])
+    for name in ("applied_tags", "sticker_ids"):
+        if isinstance(body.get(name), list):
+            changed[name] = [str(one) for one in body[name]]
+    if isinstance(allowed := body.get("allowed_mentions"), dict):
+        ids = {k: [str(one) for one in allowed[k]] for k in ("users", "roles") if isinstance(allowed.get(k), list)}
+        changed["allowed_mentions"] = allowed | ids
     if isinstance(body.get("attachments"), list):
         changed["attachments"] = [
             a | {"id": str(a["id"])} if isinstance(a, dict) and isinstance(a.get("id"), int) else a
