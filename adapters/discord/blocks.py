@@ -67,7 +67,8 @@ class Code:
         return len(self.body)
 
     def __str__(self) -> str:
-        return f"```{self.language}\n{_without_fences(self.body) or GAP}\n```"
+        body = _without_fences(self.body) if self.body.strip("\n") else GAP  # Discord knows no empty block
+        return f"```{self.language}\n{body}\n```"
 
     def part(self, start: int, stop: int) -> Code:
         """The characters between two places, as a block of their own."""
@@ -118,6 +119,8 @@ def written(spans: Sequence[Span], depth: int = 0) -> str:
             piece = _marked(mark, inside, depth)
         else:
             piece = _linked(mark, inside, depth)
+        if out.endswith(":") and not piece[:1].isspace():
+            out = out[:-1] + "\\:"  # an emoji's name might end in an address
         out += _between(out, piece) + piece
     return out
 

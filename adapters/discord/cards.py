@@ -11,7 +11,7 @@ from typing import Any
 
 import discord
 
-from adapters.discord.blocks import Span, written
+from adapters.discord.blocks import BOLD, Span, written
 from adapters.discord.links import written as address_written
 from adapters.discord.markdown import parsed
 from adapters.discord.pack import newest, packed
@@ -144,7 +144,7 @@ def _runs(rows: Sequence[Row], room: _Room, link: Link) -> Iterator[discord.ui.I
 def _section(row: Row, link: Link) -> str:
     facts = _facts(row)
     words = escaped(clip(clean(row.words).strip(), _WORDS))
-    return "\n".join(filter(None, (f"**{_title(row, link)}**", facts, f"-# {words}" if words else "")))
+    return "\n".join(filter(None, (_title(row, link), facts, f"-# {words}" if words else "")))
 
 
 def _lines(rows: Sequence[Row], room: int, link: Link) -> str:
@@ -162,7 +162,7 @@ def _lines(rows: Sequence[Row], room: int, link: Link) -> str:
 def _title(row: Row, link: Link) -> str:
     words = clip(clean(row.title).strip() or row.run, _TITLE)
     address = link(row.where) if row.where else None
-    return written((Span(words, (address,) if address and address_written(address) else ()),))
+    return written((Span(words, (BOLD, address) if address and address_written(address) else (BOLD,)),))
 
 
 def _facts(row: Row) -> str:

@@ -80,6 +80,7 @@ class _Walk:
                     self.quotes -= 1
                     self.close = self.quotes > 0
                 case "bullet_list_open" | "ordered_list_open":
+                    yield from self._spent_marker()
                     self.close = True
                 case "bullet_list_close" | "ordered_list_close":
                     self.close = bool(self.items)
@@ -89,7 +90,7 @@ class _Walk:
                     yield from self._spent_marker()
                     self.items.pop()
                 case "heading_open":
-                    yield self._heading(int(token.tag[1]), _spans(tokens[at + 1]))
+                    yield from self._heading(int(token.tag[1]), list(_spans(tokens[at + 1])))
                 case "paragraph_open":
                     yield self._paragraph(tokens[at + 1])
                 case "fence" | "code_block":
@@ -118,7 +119,9 @@ class _Walk:
                 yield self._prose((Span(""),))
             self.items[-1].marker = ""
 
-    def _heading(self, level: int, words: Iterable[Span]) -> Prose:
+    def _heading(self, level: int, words: Sequence[Span]) -> Iterator[Prose]:
+        if not any(span.text.strip() for span in words):
+            return
         spans = [replace(span, text=span.text.replace("\n", " ")) for span in words]
         if level > _LEVELS or self.items:
             block = self._prose(tuple(_bold(spans)))
@@ -126,8 +129,8 @@ class _Walk:
             block = self._prose(tuple(spans))
             mark = "#" * level + " "
             block = replace(block, lead=block.lead + mark, rest=block.rest + mark)
+        yield block
         self.close = True
-        return block
 
     def _paragraph(self, inline: Token) -> Prose:
         spans = list(_spans(inline))

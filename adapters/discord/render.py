@@ -5,7 +5,7 @@ It sends nothing: what does not fit into a few messages is named, and goes along
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from adapters.discord.blocks import Block
 from adapters.discord.markdown import parsed
@@ -95,7 +95,9 @@ def _tail(blocks: tuple[Block, ...], opening: str, count: int) -> tuple[str, ...
     opening = f"{opening}\n{_CUT}" if opening else _CUT
     room = count * LIMIT - size(opening)
     while room > 0:
-        texts = _within(newest(blocks, room=room), opening, count)
+        kept = newest(blocks, room=room)
+        kept = (replace(kept[0], gap=1), *kept[1:]) if kept else ()
+        texts = _within(kept, opening, count)
         if texts is not None:
             return texts
         room -= LIMIT // 10  # what stays empty at the end of each message

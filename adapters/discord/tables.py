@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from adapters.discord.blocks import BOLD, CODE, ITALIC, STRIKE, Span
-from adapters.discord.words import width
+from adapters.discord.words import clip, width
 
 WIDEST = 60
 """Columns that a phone shows without breaking lines, more or less."""
+
+_LATER = 40
 
 Cells = Sequence[tuple[Span, ...]]
 
@@ -26,19 +28,21 @@ def drawn(rows: Sequence[Cells], aligns: Sequence[str]) -> str:
 
 
 def listed(rows: Sequence[Cells]) -> Iterator[tuple[Span, ...]]:
-    """Each row as one line: what the column is called, and what stands there."""
+    """Each row as one line: what the column is called, in the later rows within reason, and what stands there."""
     names, *others = rows
+    titles = ["".join(span.text for span in name) for name in names]
     for row in others or [names]:
         spans: list[Span] = []
-        for name, cell in zip(names, row, strict=False):
-            if not any(span.text.strip() for span in cell):
+        for title, cell in zip(titles, row, strict=True):
+            if row is not rows[1 % len(rows)] and not any(span.text.strip() for span in cell):
                 continue
             spans += [Span(" · ")] * bool(spans)
             if others:
-                spans += [Span("".join(span.text for span in name) + ":", (BOLD,)), Span(" ")]
+                spans += [Span(f"{title}:", (BOLD,)), Span(" ")]
             spans += cell
         if spans:
             yield tuple(spans)
+        titles = [clip(title, _LATER) for title in titles]  # long ones again and again would be more than the table
 
 
 def _cell(spans: tuple[Span, ...]) -> str:

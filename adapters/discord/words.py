@@ -77,11 +77,11 @@ def _without_everybody(text: str) -> str:
 
 
 def _without_colons(text: str) -> str:
-    """Neither `://`, which is made a link and fetched, nor `:smile:`."""
+    """Neither `://`, which is made a link and fetched, nor `:smile:`, be it that the words after these hold its end."""
     first, *others = text.split(":")
     parts = [first]
     for left, word in enumerate(others, 1 - len(others)):
-        is_name = left < 0 and word.split(None, 1) == [word]
+        is_name = word.split(None, 1) == [word] if word else left < 0
         parts += ("\\:" if is_name or word.startswith("//") else ":", word)
     return "".join(parts)
 
