@@ -1,23 +1,22 @@
 """Untrusted GitHub markdown as text with spans, by telegramify-markdown; what that leaves open is closed here.
 
-Some of what it reads is no GitHub markdown, or would take words away: HTML, formulas between prices, hidden words
-between bars, definitions of references. Those marks are exchanged for private characters before it looks and put back
-after, which costs no second parse and cannot shift a place. It knows no message and no limits.
+Marks that it must not read are kept from it by a guard. Links that Telegram would drop, or worse, become words with
+their target, and bare links get a name. It knows no message and no limits.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import structlog
 from telegramify_markdown import MessageEntity as Converted
 from telegramify_markdown import RenderConfig, convert
 
-from adapters.telegram.styled import Span, Styled, calmed, nested
-from adapters.telegram.tables import shown, tables
+from adapters.telegram.guard import Guard
+from adapters.telegram.styled import Span, Styled, calmed
+from adapters.telegram.tables import Table, shown, tables
 from adapters.telegram.text import clean, marked, places
 
 log = structlog.get_logger(__name__)
@@ -27,92 +26,43 @@ LONGEST_LINK = 2000
 
 LONGEST_LANGUAGE = 64
 
-_NEEDED = 10
-_MARKS = re.compile(
-    r"""\\. | < | \$ | (?<=\]): | \[\](?=\() | https?://[^\s<>()\[\]`"|\\]*[^\s<>()\[\]`"|\\*_~$]""",
-    re.DOTALL | re.VERBOSE,
-)
+MOST_FENCES = 1000
+"""A text with more is shown as it is: the conversion would look back from each one over all before it."""
+
+_DEEP = re.compile(r"^(?:[ \t]*(?:>|[*+-][ \t]|\d{1,9}[.)][ \t])){40}", re.MULTILINE)
 _KNOWN = frozenset(
     {"bold", "italic", "underline", "strikethrough", "spoiler", "blockquote", "code", "pre", "text_link"}
 )
 
 
 def to_styled(markdown: str) -> Styled:
-    """GitHub markdown as Telegram can show it, of any length."""
+    """GitHub markdown as words and what covers them, of any length and not nested yet."""
     text = clean(markdown)
     try:
-        styled = _converted(text)
+        styled = Styled(text) if is_hopeless(text) else _converted(text)
     except Exception:  # a text that trips the parser must not take the page down; it is shown as it is
         log.exception("markdown not parsed", size=len(text))
         styled = Styled(text)
-    return nested(calmed(styled))
+    return calmed(styled)
 
 
-@dataclass(frozen=True, slots=True)
-class Guard:
-    """Private characters that stand in for marks; `table`, `cell` and `nameless` stand for themselves.
-
-    Stars, underlines and tildes are exchanged in addresses alone, where they are no emphasis.
-    """
-
-    less: str
-    dollar: str
-    colon: str
-    bar: str
-    star: str
-    underline: str
-    tilde: str
-    table: str
-    cell: str
-    nameless: str
-
-    @classmethod
-    def beside(cls, text: str) -> Guard:
-        """With characters that the text does not use."""
-        free = [c for c in map(chr, range(0xE000, 0xE100)) if c not in text]
-        if len(free) < _NEEDED:
-            free = sorted({chr(code) for code in range(0xE000, 0xF900)} - set(text))
-        return cls(*free[:_NEEDED])
-
-    def put(self, text: str) -> str:
-        """The text with its marks exchanged, all but bars."""
-        marks = {"<": self.less, "$": self.dollar, ":": self.colon, "[]": f"[{self.nameless}]"}
-        inside = str.maketrans({"*": self.star, "_": self.underline, "~": self.tilde, "$": self.dollar})
-
-        def other(found: re.Match[str]) -> str:
-            mark = found[0]
-            return marks.get(mark) or (mark.translate(inside) if mark.startswith("http") else mark)
-
-        return _MARKS.sub(other, text)
-
-    def bars(self, text: str) -> str:
-        """The text with its double bars exchanged."""
-        return text.replace("||", self.bar * 2)
-
-    def back(self, text: str) -> str:
-        """The marks are themselves again."""
-        marks = (self.less, self.dollar, self.colon, self.bar, self.star, self.underline, self.tilde)
-        return text.translate(str.maketrans("".join(marks), "<$:|*_~"))
+def is_hopeless(text: str) -> bool:
+    """Whether reading it as markdown would take seconds."""
+    return text.count("```") + text.count("~~~") > MOST_FENCES or _DEEP.search(text) is not None
 
 
 def _converted(text: str) -> Styled:
     guard = Guard.beside(text)
     text = guard.put(text)
     found = tables(text)
-    if found:
-        source = text.encode()
-        parts, done = [], 0
-        for table in found:
-            parts += [guard.bars(source[done : table.start].decode()), guard.table, "\n"]
-            done = table.end
-        text = "".join((*parts, guard.bars(source[done:].decode())))
-    else:
-        text = guard.bars(text)
+    text = guard.without(text, found)
 
-    def read(cells: Sequence[str]) -> Sequence[Styled]:
-        return _cells(cells, guard)
+    return _read(text, guard, [as_words(table, guard) for table in found])
 
-    return _read(text, guard, [shown(table, read) for table in found])
+
+def as_words(table: Table, guard: Guard) -> Styled:
+    """A table as columns or as a list."""
+    return shown(table, lambda cells: _cells(cells, guard))
 
 
 def _cells(cells: Sequence[str], guard: Guard) -> Sequence[Styled]:
@@ -169,7 +119,7 @@ def _put_names(text: str, spans: Sequence[Span], guard: Guard) -> list[tuple[int
     """A link that has no words gets some; what only looked like one, in code, stays as it was."""
     where = [at for at, c in enumerate(text) if c == guard.nameless]
     links = {span.start for span in spans if span.kind == "text_link"}
-    return [(at, at + 1, Styled("link" if at in links or text[at - 1] == " " else "")) for at in where]
+    return [(at, at + 1, Styled("link" if at in links else "")) for at in where]
 
 
 def _put_targets(spans: Sequence[Span], text: str) -> list[tuple[int, int, Styled]]:

@@ -6,7 +6,7 @@ sends nothing and keeps nothing; the keyboard is made next door.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from adapters.telegram.markdown import is_safe, to_styled
@@ -20,8 +20,8 @@ Link = Callable[[Conversation], str | None]
 
 MOST_MESSAGES = 3
 
-LONGEST = 100_000
-"""Characters that are read at all; of a longer text only the end can be shown, and the rest is not looked at."""
+LONGEST = 40_000
+"""Characters that are read as markdown; of a longer text only the end can be shown, and the rest is not looked at."""
 
 LOG_LINES = 40
 LOG_UNITS = 1500
@@ -67,7 +67,7 @@ def fit(message: Message, count: int, *, link: Link) -> Pieces:
 def _laid_out(message: Message, count: int, link: Link, *, shorter: int = 1) -> Pieces | None:
     """Over at most `count` messages; the end of it over `shorter` ones when it is too long for that."""
     text, all_of_it = _text(message)
-    top, bottom = _top(message), _bottom(message, link)
+    top, bottom = _top(message), rows_of(message, link)
     if all_of_it and units(text.text) <= count * MOST_UNITS:
         for styled in _plainer(nested(_joined(top, text, bottom)), count * MOST_ENTITIES):
             if (parts := split(styled, most=count)) is not None:
@@ -83,7 +83,7 @@ def _plainer(styled: Styled, entities: int) -> Iterable[Styled]:
     for kinds in _DECORATION:
         if len(styled.spans) > entities // 2:
             dropped |= kinds
-            yield Styled(styled.text, tuple(span for span in styled.spans if span.kind not in dropped))
+            yield calmed(Styled(styled.text, tuple(span for span in styled.spans if span.kind not in dropped)))
 
 
 def _tails(top: Styled, text: Styled, bottom: Styled, count: int) -> list[Styled]:
@@ -92,7 +92,7 @@ def _tails(top: Styled, text: Styled, bottom: Styled, count: int) -> list[Styled
     room = count * MOST_UNITS - beside
     entities = count * MOST_ENTITIES - len(top.spans) - len(bottom.spans)
     while True:
-        shorter = tail(text, room=max(room, 1), entities=max(entities, 0))
+        shorter = calmed(tail(text, room=max(room, 1), entities=max(entities, 0)))
         parts = split(nested(_joined(top, shorter, bottom)), most=count)
         if parts is not None:
             return parts
@@ -114,7 +114,17 @@ def _text(message: Message) -> tuple[Styled, bool]:
     if len(text) <= LONGEST:
         return to_styled(text), True
     start = text.find("\n", len(text) - LONGEST) + 1 or len(text) - LONGEST
-    return to_styled(text[start:]), False
+    return to_styled(_open_fence(text[:start]) + text[start:]), False
+
+
+def _open_fence(text: str) -> str:
+    """The fence that is open at the end of this, if one is: without it code and words would change places."""
+    opened = ""
+    for line in text.split("\n"):
+        mark = line.lstrip()
+        if mark.startswith(opened or ("```", "~~~")):
+            opened = "" if opened else mark[:3]
+    return f"{opened}\n" if opened else ""
 
 
 def _joined(*parts: Styled) -> Styled:
@@ -133,15 +143,21 @@ def _words(text: str) -> Styled:
 
 
 def _top(message: Message) -> Styled:
-    status = _words(message.status).covered("bold") if message.status.strip() else Styled()
-    if message.since:
-        status = (status + Styled(" · ") if status.text else status) + Styled("started ") + clock(message.since)
-    done = _log(message.log)
+    status, done = status_of(message), plain("\n".join(log_of(message)), "expandable_blockquote")
     return status + Styled("\n") + done if status.text and done.text else status if status.text else done
 
 
-def _log(lines: tuple[str, ...]) -> Styled:
-    """The newest lines, foldable; what came before them is counted."""
+def status_of(message: Message) -> Styled:
+    """The line on top, with its clock."""
+    status = _words(message.status).covered("bold") if message.status.strip() else Styled()
+    if message.since:
+        status = (status + Styled(" · ") if status.text else status) + Styled("started ") + clock(message.since)
+    return status
+
+
+def log_of(message: Message) -> Sequence[str]:
+    """The newest lines of the log; what came before them is counted."""
+    lines = message.log
     shown: list[str] = []
     room = LOG_UNITS
     for line in reversed(lines[-LOG_LINES:]):
@@ -153,10 +169,10 @@ def _log(lines: tuple[str, ...]) -> Styled:
     before = len(lines) - len(shown)
     if before:
         shown.insert(0, f"… {before} earlier")
-    return plain("\n".join(shown), "expandable_blockquote")
+    return shown
 
 
-def _bottom(message: Message, link: Link) -> Styled:
+def rows_of(message: Message, link: Link) -> Styled:
     """The rows of the dashboard, as many as one message bears."""
     if message.board and not message.rows:
         return Styled("Nothing is running.")

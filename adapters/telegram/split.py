@@ -5,13 +5,32 @@ Cut between paragraphs, else lines, else words, else letters. It does not know w
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from adapters.telegram.styled import SOLID, Span, Styled
+from adapters.telegram.styled import SOLID, Span, Styled, calmed
 from adapters.telegram.text import between, offsets, units
 
-MOST_UNITS = 4096
+MOST_UNITS = 4095  # Telegram takes one more; a part that begins with a cut word may need it to stay calm
 MOST_ENTITIES = 100
+
+
+@dataclass(frozen=True, slots=True)
+class _Code:
+    """Where the code is: spaces and line breaks in it are the code's own."""
+
+    begins: Sequence[int]
+    ends: Sequence[int]
+
+    @classmethod
+    def of(cls, spans: Sequence[Span]) -> _Code:
+        solid = [span for span in spans if span.kind in SOLID]
+        return cls([span.start for span in solid], [span.end for span in solid])
+
+    def holds(self, place: int) -> bool:
+        before = bisect_right(self.begins, place) - 1
+        return before >= 0 and place < self.ends[before]
 
 
 def split(styled: Styled, *, most: int) -> list[Styled] | None:
@@ -20,15 +39,15 @@ def split(styled: Styled, *, most: int) -> list[Styled] | None:
     A part that would show nothing is left out.
     """
     text, at = styled.text, offsets(styled.text)
-    solid = [span for span in styled.spans if span.kind in SOLID]
+    code = _Code.of(styled.spans)
     parts: list[Styled] = []
-    start = _lines_end(text, 0, solid)
+    start = _lines_end(text, 0, code)
     while start < len(text):
         end = _reach(styled.spans, at, start)
-        stop, after = (end, end) if end == len(text) else _best_cut(text, start, end, solid)
-        part = styled.cut(start, _words_end(text, start, stop, solid))
+        stop, after = (end, end) if end == len(text) else _best_cut(text, start, end, code)
+        part = styled.cut(start, _words_end(text, start, stop, code))
         if part.text.strip():
-            parts.append(Styled(part.text, part.spans[:MOST_ENTITIES]))
+            parts.append(calmed(Styled(part.text, part.spans[:MOST_ENTITIES])))
         if len(parts) > most:
             return None
         start = after
@@ -67,35 +86,31 @@ def _reach(spans: Sequence[Span], at: Sequence[int], start: int) -> int:
     return low
 
 
-def _best_cut(text: str, start: int, end: int, solid: Sequence[Span]) -> tuple[int, int]:
+def _best_cut(text: str, start: int, end: int, code: _Code) -> tuple[int, int]:
     """Where a part ends and where the next one begins."""
     half = start + (end - start) // 2
     place = text.rfind("\n\n", half, end + 1)
-    if place > start and not _inside(place, solid):
-        return place, _lines_end(text, place, solid)
+    if place > start and not code.holds(place):
+        return place, _lines_end(text, place, code)
     place = text.rfind("\n", half, end + 1)
     if place > start:
-        return (place, place + 1) if _inside(place, solid) else (place, _lines_end(text, place, solid))
+        return (place, place + 1) if code.holds(place) else (place, _lines_end(text, place, code))
     place = text.rfind(" ", half, end + 1)
     if place > start:
-        return (place, place) if _inside(place, solid) else (place, place + 1)
+        return (place, place) if code.holds(place) else (place, place + 1)
     place = between(text, end)
     return (place, place) if place > start else (end, end)
 
 
-def _inside(place: int, solid: Sequence[Span]) -> bool:
-    return any(span.start <= place < span.end for span in solid)
-
-
-def _lines_end(text: str, place: int, solid: Sequence[Span]) -> int:
+def _lines_end(text: str, place: int, code: _Code) -> int:
     """Behind the empty lines that begin here, but never inside of code."""
-    while place < len(text) and text[place].isspace() and not _inside(place, solid):
+    while place < len(text) and text[place].isspace() and not code.holds(place):
         place += 1
     return place
 
 
-def _words_end(text: str, start: int, stop: int, solid: Sequence[Span]) -> int:
-    while stop > start and text[stop - 1].isspace() and not _inside(stop - 1, solid):
+def _words_end(text: str, start: int, stop: int, code: _Code) -> int:
+    while stop > start and text[stop - 1].isspace() and not code.holds(stop - 1):
         stop -= 1
     return stop
 
