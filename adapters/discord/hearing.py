@@ -1,0 +1,268 @@
+"""What people write, as `Inbound`s: each channel in its order, each message once, and what was missed read back.
+
+In a thread of ours everything is heard; elsewhere only what is said to the bot, by a mention or as a reply. Bots,
+webhooks, the platform's own notices and edits are no people's words. It decides nothing: the gate is in the core.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from itertools import chain, repeat
+
+import discord
+import structlog
+
+from adapters.discord.files import fetched
+from adapters.discord.people import PLATFORM, People
+from adapters.discord.quiet import Quiet
+from adapters.discord.wire import Wire
+from orchestrator.errors import Broken, Gone, Refused, Trouble
+from orchestrator.nouns import Conversation, File, Inbound, MessageId
+from orchestrator.ports import Artifacts, Notes, Receive
+
+log = structlog.get_logger()
+
+PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+"""Seconds before what was not taken is brought again, time after time."""
+
+FILE_TRIES = 4
+MOST_WAITING = 500
+"""Messages of a channel that wait; with more, the rest is read back later."""
+
+PAGE = 100
+MOST_PAGES_ELSEWHERE = 5
+"""How far a channel that is not ours is read back."""
+
+PRIVATE = "This bot works in a server's channels and not in private. Use `/launch` there."
+
+_SAID = {discord.MessageType.default, discord.MessageType.reply}
+
+
+@dataclass(slots=True)
+class _Ear:
+    """A channel whose messages are heard one after another; None stands for reading back what was missed."""
+
+    where: Conversation
+    last: int
+    queue: deque[discord.Message | None] = field(default_factory=deque)
+    missed: bool = False
+    task: asyncio.Task[None] | None = None
+
+
+class Hearing:
+    """Hears for as long as `serve` lives; what it knows of its threads outlives that."""
+
+    def __init__(
+        self, wire: Wire, notes: Notes, artifacts: Artifacts, *, guilds: Collection[str], quiet: Quiet
+    ) -> None:
+        self.aside = 0
+        self._wire = wire
+        self._notes = notes
+        self._artifacts = artifacts
+        self._guilds = frozenset(guilds)
+        self._people = People(wire)
+        self._quiet = quiet
+        self._ears: dict[int, _Ear] = {}
+        self._group: asyncio.TaskGroup | None = None
+        self._receive: Receive | None = None
+
+    async def begin(self, group: asyncio.TaskGroup, receive: Receive) -> None:
+        """Hear from now on: what is missed since the notes were written is read back with the first session."""
+        after = ""
+        while found := await self._notes.scan("live/", after=after):
+            after = found[-1][0]
+            for name, text in found:
+                chat, _, last = text.partition(" ")
+                channel = int(name.removeprefix("live/"))
+                thread = "" if chat.rpartition("/")[2] == str(channel) else str(channel)
+                self._ears.setdefault(channel, _Ear(Conversation(PLATFORM, chat, thread), int(last)))
+        self._group, self._receive = group, receive
+
+    def end(self) -> None:
+        """Hear no more; what waited is read back the next time."""
+        self._group, self._receive = None, None
+        for ear in self._ears.values():
+            ear.queue.clear()
+            if ear.task is not None:
+                ear.task.cancel()
+                ear.task = None
+
+    # --- what comes -------------------------------------------------------------------------------------------------
+
+    def opened(self, where: Conversation) -> None:
+        """A thread of ours."""
+        self._ears.setdefault(int(where.thread), _Ear(where, int(where.thread)))
+
+    def closed(self, where: Conversation) -> None:
+        """A thread that needs no reading back any more."""
+        ear = self._ears.get(int(where.thread))
+        if ear is not None and ear.task is None:
+            del self._ears[int(where.thread)]
+
+    def anew(self) -> None:
+        """A new session has begun: what was said between it and the last one was told to nobody."""
+        for channel, ear in list(self._ears.items()):
+            ear.queue.append(None)
+            self._work(channel, ear)
+
+    def message(self, message: discord.Message) -> None:
+        """Somebody wrote something."""
+        if message.author.bot or message.webhook_id is not None or message.type not in _SAID:
+            return
+        if message.guild is None and isinstance(message.channel, discord.DMChannel):
+            self._quiet.private(message)
+            return
+        ear = self._ear_of(message)
+        if ear is None:
+            return
+        if len(ear.queue) >= MOST_WAITING:
+            ear.missed = True
+            return
+        ear.queue.append(message)
+        self._work(message.channel.id, ear)
+
+    def _ear_of(self, message: discord.Message) -> _Ear | None:
+        """Where this is heard, if it is."""
+        channel = message.channel
+        ear = self._ears.get(channel.id)
+        if ear is not None and (ear.where.thread or self._is_to_us(message)):
+            return ear
+        guild = message.guild.id if message.guild is not None else getattr(channel, "guild_id", None)
+        if str(guild) not in self._guilds:
+            return None
+        ours = isinstance(channel, discord.Thread) and channel.owner_id == self._wire.me
+        if not ours and not self._is_to_us(message):
+            return None
+        parent, thread = (
+            (channel.parent_id, str(channel.id)) if isinstance(channel, discord.Thread) else (channel.id, "")
+        )
+        ear = self._ears[channel.id] = _Ear(Conversation(PLATFORM, f"{guild}/{parent}", thread), message.id - 1)
+        return ear
+
+    def _is_to_us(self, message: discord.Message) -> bool:
+        me = self._wire.me
+        answered = message.reference.resolved if message.reference is not None else None
+        mentioned = any(one.id == me for one in message.mentions)
+        return mentioned or (isinstance(answered, discord.Message) and answered.author.id == me)
+
+    # --- one channel ------------------------------------------------------------------------------------------------
+
+    def _work(self, channel: int, ear: _Ear) -> None:
+        if self._group is not None and ear.task is None:
+            ear.task = self._group.create_task(self._listen(channel, ear), name=f"discord {channel}")
+
+    async def _listen(self, channel: int, ear: _Ear) -> None:
+        """Take what waits, in its order, until nothing does."""
+        while ear.queue or ear.missed:
+            if not ear.queue:
+                ear.missed = False
+                ear.queue.append(None)
+            message = ear.queue.popleft()
+            try:
+                if message is None:
+                    await self._read_back(channel, ear)
+                else:
+                    await self._hear(ear, message)
+            except Exception:
+                self.aside += 1
+                log.exception("a message was set aside", channel=channel)
+        ear.task = None
+
+    async def _hear(self, ear: _Ear, message: discord.Message) -> None:
+        if message.id <= ear.last:
+            return
+        if message.author.bot or message.webhook_id is not None or message.type not in _SAID:
+            pass
+        elif ear.where.thread or self._is_to_us(message):
+            await self._bring(ear, message)
+        ear.last = message.id
+        try:
+            await self._notes.put({f"live/{message.channel.id}": f"{ear.where.chat} {message.id}"})
+        except Broken as why:  # it is read back once more then, and known by its key
+            log.warning("not noted how far a channel was heard", channel=message.channel.id, why=str(why))
+
+    async def _bring(self, ear: _Ear, message: discord.Message) -> None:
+        """Until it is taken, or refused."""
+        for tries, pause in enumerate(chain(PAUSES, repeat(PAUSES[-1])), 1):
+            try:
+                inbound = await self._inbound(ear, message, patient=tries < FILE_TRIES)
+                assert self._receive is not None
+                await self._receive(inbound)
+            except Refused as why:
+                self._quiet.refused(message, str(why), aloud=not ear.where.thread)
+            except Gone as why:
+                log.info("a message went before it was heard", why=str(why))
+            except Trouble as why:
+                log.warning("a message was not taken", again_in=pause, why=str(why))
+                await asyncio.sleep(pause)
+                continue
+            return
+
+    async def _inbound(self, ear: _Ear, message: discord.Message, *, patient: bool) -> Inbound:
+        key = f"{PLATFORM}/{message.channel.id}/{message.id}"
+        text, quoted = self._text(message), bool(message.message_snapshots)
+        files: list[File] = []
+        attached = [*message.attachments, *(one for snap in message.message_snapshots for one in snap.attachments)]
+        for attachment in attached:
+            try:
+                files.append(await fetched(attachment, key=key, session=self._wire.files, artifacts=self._artifacts))
+            except Refused as why:
+                text = f"{text}\n\n({why})".strip()
+            except Broken as why:
+                if patient:
+                    raise
+                text = f"{text}\n\n({why})".strip()
+        person = await self._people.of(message.author, int(ear.where.chat.partition("/")[0]))
+        return Inbound(
+            key=key,
+            where=ear.where,
+            person=person,
+            text=text,
+            files=tuple(files),
+            quoted=quoted,
+            message=MessageId(str(message.id)),
+        )
+
+    def _text(self, message: discord.Message) -> str:
+        """The words, without the mention that only said to whom they are; forwarded ones with where they are from."""
+        me = self._wire.me
+        text = message.content.replace(f"<@{me}>", "").replace(f"<@!{me}>", "").strip()
+        for snapshot in message.message_snapshots:
+            origin = message.reference.channel_id if message.reference is not None else 0
+            text = f"{text}\n\nForwarded from <#{origin}>:\n{snapshot.content}".strip()
+        return text
+
+    # --- reading back -----------------------------------------------------------------------------------------------
+
+    async def _read_back(self, channel: int, ear: _Ear) -> None:
+        """Hear what was said since the last message that was heard, oldest first."""
+        pages = 0
+        for pause in chain(PAUSES, repeat(PAUSES[-1])):
+            try:
+                while found := await self._page(channel, ear):
+                    for message in found:
+                        await self._hear(ear, message)
+                    pages += 1
+                    if len(found) < PAGE or (not ear.where.thread and pages >= MOST_PAGES_ELSEWHERE):
+                        break
+            except (Gone, Refused) as why:
+                log.info("a channel is not read back any more", channel=channel, why=str(why))
+                await self._notes.put({f"live/{channel}": None})
+            except Trouble as why:
+                log.warning("a channel could not be read back", channel=channel, again_in=pause, why=str(why))
+                await asyncio.sleep(pause)
+                continue
+            return
+
+    async def _page(self, channel: int, ear: _Ear) -> list[discord.Message]:
+        guild = int(ear.where.chat.partition("/")[0])
+
+        async def read(client: discord.Client) -> list[discord.Message]:
+            place = client.get_partial_messageable(channel, guild_id=guild)
+            past = place.history(limit=PAGE, after=discord.Object(id=ear.last), oldest_first=True)
+            return [message async for message in past]
+
+        return await self._wire.ask(read)

@@ -1,0 +1,89 @@
+"""What each channel bears, as the headers of Discord's answers tell it. Plain arithmetic; it sends and sleeps nothing.
+
+Sends and edits in a channel are buckets of their own, which the room counts as one: the stricter of the two is told.
+The last request of a bucket is never used: the library would sleep inside that call until the bucket is full again.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from orchestrator.nouns import Pace
+
+START = Pace(burst=4, per=5.0, reserve=1, edit_every=1.2)
+"""Until the first answer."""
+
+MOST_CHANNELS = 2000
+
+
+@dataclass(slots=True)
+class _Bucket:
+    limit: int
+    per: float = START.per
+    left: int = 1
+    opens: float = 0.0
+
+
+@dataclass(slots=True)
+class _Channel:
+    buckets: dict[str, _Bucket] = field(default_factory=dict)
+    pace: Pace = START
+
+
+class Paces:
+    """The channels that were spoken to last."""
+
+    def __init__(self) -> None:
+        self._channels: OrderedDict[str, _Channel] = OrderedDict()
+
+    def learn(self, method: str, path: str, headers: Mapping[str, str], *, now: float) -> None:
+        """Read the headers of an answer to a send or an edit."""
+        channel = _messages_of(method, path)
+        if channel is None:
+            return
+        try:
+            limit, left = int(headers["X-RateLimit-Limit"]), int(headers["X-RateLimit-Remaining"])
+            wait = float(headers["X-RateLimit-Reset-After"])
+        except (KeyError, ValueError):
+            return
+        known = self._channels.setdefault(channel, _Channel())
+        self._channels.move_to_end(channel)
+        if len(self._channels) > MOST_CHANNELS:
+            self._channels.popitem(last=False)
+        bucket = known.buckets.setdefault(method, _Bucket(limit))
+        bucket.limit, bucket.left, bucket.opens = max(1, limit), left, now + wait
+        if left == limit - 1:
+            bucket.per = max(0.5, math.ceil(wait * 2) / 2)  # the whole window, but for the way of the answer
+        known.pace = _pace(known.buckets)
+
+    def of(self, channel: str) -> Pace:
+        """What this channel bears."""
+        known = self._channels.get(channel)
+        return known.pace if known else START
+
+    def wait(self, method: str, channel: str, *, now: float) -> float:
+        """Seconds until a send or an edit would not be the last one of its bucket."""
+        known = self._channels.get(channel)
+        bucket = known.buckets.get(method) if known else None
+        if bucket is None or now >= bucket.opens or bucket.left > (1 if bucket.limit > 1 else 0):
+            return 0.0
+        return bucket.opens - now
+
+
+def _pace(buckets: Mapping[str, _Bucket]) -> Pace:
+    burst = max(1, min(bucket.limit for bucket in buckets.values()) - 1)
+    per = max(bucket.per for bucket in buckets.values())
+    return Pace(burst=burst, per=per, reserve=1 if burst > 1 else 0, edit_every=START.edit_every)
+
+
+def _messages_of(method: str, path: str) -> str | None:
+    """The channel whose messages are sent or edited by this request."""
+    parts = path.rstrip("/").split("/")
+    if method == "POST" and len(parts) > 3 and parts[-1] == "messages" and parts[-3] == "channels":
+        return parts[-2]
+    if method == "PATCH" and len(parts) > 4 and parts[-2] == "messages" and parts[-4] == "channels":
+        return parts[-3]
+    return None

@@ -1,0 +1,242 @@
+"""Messages of ours: posted part by part, changed, taken away. What stands is written down, so that no key stands twice.
+
+Before the first part leaves, the key and the time are noted; after each part its id. A part whose answer did not come
+is covered by its nonce for some minutes, and after that looked for among what stands in the channel.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from hashlib import sha256
+from typing import Any
+
+import discord
+import structlog
+
+from adapters.discord.cards import is_card
+from adapters.discord.errors import ARCHIVED, BAD_FORM, Declined
+from adapters.discord.files import Upload, carried
+from adapters.discord.locks import Locks
+from adapters.discord.parts import Part, changed, new, words_of
+from adapters.discord.wire import Wire
+from orchestrator.errors import Gone, Refused, Trouble
+from orchestrator.nouns import Conversation, Message, MessageId
+from orchestrator.ports import Artifacts, Notes
+
+log = structlog.get_logger()
+
+OLD = 50 * 60.0
+"""Discord allows only few edits of messages that are older than an hour."""
+
+KEPT = 2 * 86_400.0
+"""Seconds for which what became of a key is kept."""
+
+SKEW = 30.0
+"""Seconds by which Discord's clock and ours may differ."""
+
+MOST_LOOKS = 4000
+PAGE = 100
+NOBODY = discord.AllowedMentions.none()
+
+
+class Speaking:
+    """What the bot says. One request at a time for a key; others do not wait for it."""
+
+    def __init__(
+        self, wire: Wire, notes: Notes, artifacts: Artifacts, *, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._wire = wire
+        self._notes = notes
+        self._artifacts = artifacts
+        self._clock = clock
+        self._locks = Locks()
+        self._looks: OrderedDict[int, str] = OrderedDict()  # the newest look of a message
+        self._cards: OrderedDict[int, bool] = OrderedDict()  # whether a message is a card, where that is known
+
+    async def post(self, where: Conversation, message: Message, *, key: str, again: bool) -> MessageId:
+        """See `orchestrator.ports.Chat.post`."""
+        async with self._locks.of(key):
+            channel = channel_of(where)
+            note = f"sent/{sha256(key.encode()).hexdigest()}"
+            began, ids = await self._noted(note)
+            uploads, words = await carried(message.files, self._artifacts)
+            parts = new(message, uploads, words)
+            if not began:
+                began = self._clock()
+                await self._notes.put({note: _note(began, ids)})
+            for at in range(len(ids), len(parts)):
+                id_ = await self._found(channel, parts[at], after=began - SKEW) if again else None
+                if id_ is None:
+                    id_ = await self._send(
+                        channel, parts[at], nonce=_nonce(key, at), silent=at > 0 or not message.rings
+                    )
+                ids.append(id_)
+                await self._notes.put({note: _note(began, ids)})
+                self._seen(id_, parts[at])
+            if message.board:
+                await self._pin(channel, ids[0])
+            return MessageId(",".join(map(str, ids)))
+
+    async def edit(self, where: Conversation, message_id: MessageId, message: Message) -> None:
+        """See `orchestrator.ports.Chat.edit`."""
+        channel, ids = channel_of(where), ids_of(message_id)
+        uploads, _ = await carried(message.files, self._artifacts)
+        as_card = is_card(message) or self._cards.get(ids[0], False)
+        try:
+            await self._change(channel, ids, changed(message, len(ids), uploads, as_card=as_card))
+        except Declined as why:
+            if why.code != BAD_FORM or as_card:
+                raise
+            # It was posted in a former life, as a card: that it stays.
+            await self._change(channel, ids, changed(message, len(ids), uploads, as_card=True))
+
+    async def remove(self, where: Conversation, message_id: MessageId) -> None:
+        """See `orchestrator.ports.Chat.remove`."""
+        channel = channel_of(where)
+        for id_ in ids_of(message_id):
+            with suppress(Gone):
+                await self._awake(channel, lambda client, id_=id_: client.http.delete_message(channel, id_))  # type: ignore[misc]
+            self._looks.pop(id_, None)
+            self._cards.pop(id_, None)
+
+    def stale(self, message_id: MessageId) -> bool:
+        """See `orchestrator.ports.Chat.stale`."""
+        return discord.utils.snowflake_time(ids_of(message_id)[0]).timestamp() < self._clock() - OLD
+
+    async def forget(self) -> None:
+        """Drop what became of keys that nobody will ask for any more."""
+        after = ""
+        while found := await self._notes.scan("sent/", after=after):
+            after = found[-1][0]
+            old = [name for name, text in found if float(text.partition(" ")[0]) < self._clock() - KEPT]
+            if old:
+                await self._notes.put(dict.fromkeys(old))
+
+    # --- posting ----------------------------------------------------------------------------------------------------
+
+    async def _noted(self, note: str) -> tuple[float, list[int]]:
+        """When this key was first tried, 0 when it never was, and what stands of it."""
+        for name, text in await self._notes.scan(note, limit=1):
+            if name == note:
+                began, _, ids = text.partition(" ")
+                return float(began), [int(id_) for id_ in ids.split(",") if id_]
+        return 0.0, []
+
+    async def _send(self, channel: int, part: Part, *, nonce: str, silent: bool) -> int:
+        async def send(client: discord.Client) -> discord.Message:
+            place = client.get_partial_messageable(channel)
+            if isinstance(part.view, discord.ui.LayoutView):
+                return await place.send(view=part.view, nonce=nonce, allowed_mentions=NOBODY, silent=silent)
+            files = [file.made() for file in part.files]
+            options: dict[str, Any] = {"view": part.view} if part.view else {}
+            options |= {"files": files} if files else {}
+            return await place.send(
+                part.text or None,
+                nonce=nonce,
+                allowed_mentions=NOBODY,
+                silent=silent,
+                suppress_embeds=True,
+                **options,
+            )
+
+        return (await self._wire.speak("POST", channel, send)).id
+
+    async def _found(self, channel: int, part: Part, *, after: float) -> int | None:
+        """A message of ours with these words that nobody knows of: the answer to an earlier attempt was lost."""
+        claimed = await self._claimed()
+        start = discord.Object(id=(int(after * 1000) - discord.utils.DISCORD_EPOCH) << 22)
+
+        async def read(client: discord.Client) -> list[discord.Message]:
+            past = client.get_partial_messageable(channel).history(limit=PAGE, after=start, oldest_first=True)
+            return [message async for message in past]
+
+        for message in await self._wire.ask(read):
+            if message.author.id != self._wire.me or message.id in claimed:
+                continue
+            stands = words_of(message.content, [one.to_dict() for one in message.components])
+            if stands == part.words and len(message.attachments) == len(part.files):
+                return message.id
+        return None
+
+    async def _claimed(self) -> set[int]:
+        claimed: set[int] = set()
+        after = ""
+        while found := await self._notes.scan("sent/", after=after):
+            after = found[-1][0]
+            for _, text in found:
+                claimed.update(int(id_) for id_ in text.partition(" ")[2].split(",") if id_)
+        return claimed
+
+    async def _pin(self, channel: int, id_: int) -> None:
+        """The newest dashboard is pinned; where the bot may not, it stands there all the same."""
+        note = f"board/{channel}"
+        before = [int(text) for name, text in await self._notes.scan(note, limit=1) if name == note]
+        try:
+            await self._wire.ask(lambda client: client.http.pin_message(channel, id_))
+            await self._notes.put({note: str(id_)})
+            for old in before:
+                if old != id_:
+                    await self._wire.ask(lambda client, old=old: client.http.unpin_message(channel, old))  # type: ignore[misc]
+        except Trouble as why:
+            log.info("dashboard not pinned", channel=channel, why=str(why))
+
+    # --- changing ---------------------------------------------------------------------------------------------------
+
+    async def _change(self, channel: int, ids: Sequence[int], parts: Sequence[Part]) -> None:
+        for id_, part in zip(ids, parts, strict=True):
+            if self._looks.get(id_) != part.look:
+                await self._awake(channel, lambda client, id_=id_, part=part: _edited(client, channel, id_, part))  # type: ignore[misc]
+                self._seen(id_, part)
+
+    async def _awake(self, channel: int, what: Callable[[discord.Client], object]) -> None:
+        """Do this in a thread that may have been archived meanwhile."""
+        try:
+            await self._wire.speak("PATCH", channel, what)  # type: ignore[arg-type]
+        except Declined as why:
+            if why.code != ARCHIVED:
+                raise
+            await self._wire.ask(lambda client: client.http.edit_channel(channel, archived=False))
+            await self._wire.speak("PATCH", channel, what)  # type: ignore[arg-type]
+
+    def _seen(self, id_: int, part: Part) -> None:
+        self._looks[id_] = part.look
+        self._cards[id_] = part.is_card
+        for known in (self._looks, self._cards):
+            if len(known) > MOST_LOOKS:
+                known.popitem(last=False)
+
+
+async def _edited(client: discord.Client, channel: int, id_: int, part: Part) -> None:
+    message = client.get_partial_messageable(channel).get_partial_message(id_)
+    files: Sequence[Upload] = part.files
+    attached = [file.made() for file in files] if files else discord.utils.MISSING
+    await message.edit(
+        content=None if part.is_card else part.text, view=part.view, attachments=attached, allowed_mentions=NOBODY
+    )
+
+
+def channel_of(where: Conversation) -> int:
+    """The channel in which a conversation's messages stand."""
+    text = where.thread or where.chat.rpartition("/")[2]
+    if not text.isdecimal():
+        raise Refused("This is no place on Discord.")
+    return int(text)
+
+
+def ids_of(message_id: MessageId) -> list[int]:
+    """A message's parts."""
+    parts = message_id.split(",")
+    if not all(part.isdecimal() for part in parts):
+        raise Gone("This is no message on Discord.")
+    return [int(part) for part in parts]
+
+
+def _nonce(key: str, at: int) -> str:
+    return sha256(f"{key}\0{at}".encode()).hexdigest()[:24]
+
+
+def _note(began: float, ids: Sequence[int]) -> str:
+    return f"{began:.3f} {','.join(map(str, ids))}"

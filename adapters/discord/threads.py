@@ -1,0 +1,239 @@
+"""Places of runs: a thread beside the channel, or a post in a forum, and how a run stands, seen from outside of it.
+
+In a text channel a thread is made without a first message: Discord itself then writes one line there that leads into
+it, which on a phone is one tap and no second copy of what stands inside.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from hashlib import sha256
+from typing import Any, Literal, TypeVar
+
+import discord
+import structlog
+
+from adapters.discord.errors import ARCHIVED, Declined
+from adapters.discord.locks import Locks
+from adapters.discord.people import PLATFORM
+from adapters.discord.speaking import NOBODY, SKEW, channel_of
+from adapters.discord.wire import Wire
+from adapters.discord.words import clean, clip, escaped
+from orchestrator.errors import Gone, Refused
+from orchestrator.nouns import Conversation, Got, MessageId, Phase, Receipt, Sign, Standing, Typing, line
+from orchestrator.ports import Notes
+
+log = structlog.get_logger()
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+IDLE_MINUTES: Literal[10080] = 10080
+NAME = 100
+MOST_REMEMBERED = 2000
+
+RUNNING, WAITING, FAILED, DONE = "running", "waiting", "failed", "done"
+TAGS = (RUNNING, WAITING, FAILED, DONE)
+MOST_TAGS = 20
+MOST_APPLIED = 5
+
+_MARKS = {Got.SEEN: "👀", Got.HEARD: "✅", Got.REFUSED: "❌"}
+_FULFILLED = ("completed", "stopped")
+
+
+class Threads:
+    """Opens them, marks them, closes them. `opened` and `closed` are told of every thread of ours."""
+
+    def __init__(
+        self,
+        wire: Wire,
+        notes: Notes,
+        *,
+        opened: Callable[[Conversation], None],
+        closed: Callable[[Conversation], None],
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._wire = wire
+        self._notes = notes
+        self._opened = opened
+        self._closed = closed
+        self._clock = clock
+        self._locks = Locks()
+        self._kinds: OrderedDict[int, bool] = OrderedDict()  # channels, and whether they are forums
+        self._tags: OrderedDict[int, str] = OrderedDict()  # threads, and the tag that they have
+        self._marks: OrderedDict[str, str] = OrderedDict()  # messages, and our reaction on them
+
+    # --- opening ----------------------------------------------------------------------------------------------------
+
+    async def open(self, origin: Conversation, title: str, *, key: str) -> Conversation:
+        """See `orchestrator.ports.Chat.open`."""
+        async with self._locks.of(key):
+            note = f"thread/{sha256(key.encode()).hexdigest()}"
+            began, thread = await self._noted(note)
+            if thread:
+                return Conversation(PLATFORM, origin.chat, str(thread))
+            channel = channel_of(origin.outside)
+            name = clip(line(clean(title)).strip(), NAME) or "run"
+            if began:
+                thread = await self._found(origin, channel, name, since=began - SKEW)
+            else:
+                began = self._clock()
+                await self._notes.put({note: f"{began:.3f} "})
+            thread = thread or await self._made(channel, name)
+            # Every message in a thread is younger than the thread itself: what is read back begins there.
+            await self._notes.put({note: f"{began:.3f} {thread}", f"live/{thread}": f"{origin.chat} {thread}"})
+            where = Conversation(PLATFORM, origin.chat, str(thread))
+            self._opened(where)
+            return where
+
+    async def forget(self, *, older: float) -> None:
+        """Drop the notes of openings that nobody will ask for any more."""
+        after = ""
+        while found := await self._notes.scan("thread/", after=after):
+            after = found[-1][0]
+            old = [name for name, text in found if float(text.partition(" ")[0]) < self._clock() - older]
+            if old:
+                await self._notes.put(dict.fromkeys(old))
+
+    async def _noted(self, note: str) -> tuple[float, int]:
+        for name, text in await self._notes.scan(note, limit=1):
+            if name == note:
+                began, _, thread = text.partition(" ")
+                return float(began), int(thread or 0)
+        return 0.0, 0
+
+    async def _found(self, origin: Conversation, channel: int, name: str, *, since: float) -> int:
+        """A thread of ours with this name that nobody knows of: the answer to an earlier attempt was lost."""
+        guild = int(origin.chat.partition("/")[0])
+        known = {text.partition(" ")[2] for _, text in await self._notes.scan("thread/", limit=10_000)}
+        active = await self._wire.ask(lambda client: client.http.get_active_threads(guild))
+        for thread in active["threads"]:
+            ours = thread["owner_id"] == str(self._wire.me) and thread["parent_id"] == str(channel)
+            born = discord.utils.snowflake_time(int(thread["id"])).timestamp()
+            if ours and thread["name"] == name and born >= since and thread["id"] not in known:
+                return int(thread["id"])
+        return 0
+
+    async def _made(self, channel: int, name: str) -> int:
+        if await self._is_forum(channel):
+            return await self._posted(channel, name)
+        made = await self._wire.ask(
+            lambda client: client.http.start_thread_without_message(
+                channel, name=name, auto_archive_duration=IDLE_MINUTES, type=discord.ChannelType.public_thread.value
+            )
+        )
+        return int(made["id"])
+
+    async def _is_forum(self, channel: int) -> bool:
+        if channel not in self._kinds:
+            found = await self._wire.ask(lambda client: client.fetch_channel(channel))
+            if not isinstance(found, (discord.TextChannel, discord.ForumChannel)):
+                raise Refused("No thread can be opened in this kind of channel.")
+            _keep(self._kinds, channel, isinstance(found, discord.ForumChannel))
+        return self._kinds[channel]
+
+    async def _posted(self, channel: int, name: str) -> int:
+        """A post in a forum, which cannot be without a first message."""
+        forum = await self._forum(channel)
+        tag = await self._tag(forum, RUNNING)
+        made = await self._wire.ask(
+            lambda _: forum.create_thread(
+                name=name,
+                content=f"-# {escaped(name)}",
+                auto_archive_duration=IDLE_MINUTES,
+                applied_tags=[tag] if tag else [],
+                allowed_mentions=NOBODY,
+                suppress_embeds=True,
+            )
+        )
+        return made.thread.id
+
+    async def _forum(self, channel: int) -> discord.ForumChannel:
+        found = await self._wire.ask(lambda client: client.fetch_channel(channel))
+        if not isinstance(found, discord.ForumChannel):
+            raise Gone("This forum is none any more.")
+        return found
+
+    async def _tag(self, forum: discord.ForumChannel, name: str) -> discord.ForumTag | None:
+        """The forum's tag of this name, made when it is missing and the bot may."""
+        found = next((tag for tag in forum.available_tags if tag.name.casefold() == name), None)
+        if found is None and len(forum.available_tags) < MOST_TAGS:
+            try:
+                found = await self._wire.ask(lambda _: forum.create_tag(name=name))
+            except (Refused, Gone) as why:
+                log.info("forum without our tag", forum=forum.id, tag=name, why=str(why))
+        return found
+
+    # --- signs ------------------------------------------------------------------------------------------------------
+
+    async def sign(self, where: Conversation, sign: Sign) -> None:
+        """See `orchestrator.ports.Chat.sign`."""
+        channel = channel_of(where)
+        match sign:
+            case Typing():
+                await self._wire.ask(lambda client: client.http.send_typing(channel))
+            case Receipt(message, got):
+                await self._mark(channel, message, _MARKS[got])
+            case Standing(phase, reason):
+                if where.thread:
+                    await self._stand(where, channel, phase, reason)
+
+    async def _mark(self, channel: int, message: MessageId, mark: str) -> None:
+        """Our reaction on somebody's message; the one before goes. After a restart it was most likely the first."""
+        id_ = int(message)
+        before = self._marks.get(message, _MARKS[Got.SEEN])
+        await self._wire.ask(lambda client: client.http.add_reaction(channel, id_, mark))
+        _keep(self._marks, message, mark)
+        if before != mark:
+            with suppress(Gone):
+                await self._wire.ask(lambda client: client.http.remove_own_reaction(channel, id_, before))
+
+    async def _stand(self, where: Conversation, thread: int, phase: Phase, reason: str) -> None:
+        name = _tag_of(phase, reason)
+        parent = channel_of(where.outside)
+        changes: dict[str, Any] = {}
+        if self._tags.get(thread) != name and await self._is_forum(parent):
+            tag = await self._tag(await self._forum(parent), name)
+            if tag is not None:
+                changes["applied_tags"] = await self._applied(thread, tag)
+        if phase is Phase.ENDED:
+            changes["archived"] = True
+        if changes:
+            try:
+                await self._wire.ask(lambda client: client.http.edit_channel(thread, **changes))
+            except Declined as why:
+                if why.code != ARCHIVED:
+                    raise
+                await self._wire.ask(lambda client: client.http.edit_channel(thread, **{"archived": False, **changes}))
+        _keep(self._tags, thread, name)
+        if phase is Phase.ENDED:
+            await self._notes.put({f"live/{thread}": None})
+            self._closed(where)
+
+    async def _applied(self, thread: int, tag: discord.ForumTag) -> Sequence[str]:
+        """The tags of a post with this one of ours, and whatever people have put there."""
+        found = await self._wire.ask(lambda client: client.fetch_channel(thread))
+        if not isinstance(found, discord.Thread):
+            raise Gone("This post is no more.")
+        theirs = [str(one.id) for one in found.applied_tags if one.name.casefold() not in TAGS]
+        return [str(tag.id), *theirs][:MOST_APPLIED]
+
+
+def _tag_of(phase: Phase, reason: str) -> str:
+    match phase:
+        case Phase.ASKING | Phase.IDLE:
+            return WAITING
+        case Phase.ENDED:
+            return DONE if reason in _FULFILLED else FAILED
+        case Phase.QUEUED | Phase.STARTING | Phase.WORKING | Phase.STOPPING:
+            return RUNNING
+
+
+def _keep(known: OrderedDict[K, V], key: K, value: V) -> None:
+    known[key] = value
+    known.move_to_end(key)
+    if len(known) > MOST_REMEMBERED:
+        known.popitem(last=False)

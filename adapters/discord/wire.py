@@ -1,0 +1,195 @@
+"""The way to Discord over REST: one client of the library, logged in when it is first needed, and every request's end.
+
+Requests work without the gateway. Each ends within a deadline and raises nothing but the four kinds of trouble; a 429
+and a server's error come out at once, where the library would sleep inside of the call. It knows no message.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+from dataclasses import dataclass
+from types import SimpleNamespace
+from typing import TypeVar
+
+import aiohttp
+import discord
+import structlog
+import yarl
+from discord.gateway import DiscordWebSocket
+
+from adapters.discord.errors import OUTSIDE, Declined, trouble
+from adapters.discord.paces import Paces
+from orchestrator.errors import Broken, Busy, Refused
+
+log = structlog.get_logger()
+
+T = TypeVar("T")
+
+SECONDS = 20.0
+"""A request that takes longer is given up."""
+
+LONGEST_REST = 10.0
+"""Seconds that a request waits for its own bucket; one that would have to wait longer is `Busy`."""
+
+Made = Callable[[aiohttp.TCPConnector, aiohttp.TraceConfig], discord.Client]
+"""Makes the client, which is made again as long as it cannot log in."""
+
+
+@dataclass(slots=True)
+class _Asking:
+    """The request that a task is about. `written`: its head has left; before that, nothing was done surely."""
+
+    written: bool = False
+
+
+_asking: ContextVar[_Asking | None] = ContextVar("asking", default=None)
+
+
+class Wire:
+    """Requests to Discord. `trouble` says why there are none any more, when the token is not accepted."""
+
+    def __init__(self, *, token: str, api_base: str, gateway_url: str, make: Made) -> None:
+        self.paces = Paces()
+        self.trouble = ""
+        self._token = token
+        self._addresses = (api_base.rstrip("/"), gateway_url)
+        self._make = make
+        self._client: discord.Client | None = None
+        self._door = asyncio.Lock()
+        self._files: aiohttp.ClientSession | None = None
+        self._before = (discord.http.Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY)
+
+    async def open(self) -> None:
+        """Point the library at another server where that is wanted; nobody is spoken to yet."""
+        rest, gateway = self._addresses
+        if rest and rest != discord.http.Route.BASE:
+            discord.http.Route.BASE = rest
+        if gateway and gateway != str(DiscordWebSocket.DEFAULT_GATEWAY):
+            DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway)
+        self._files = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
+
+    async def close(self) -> None:
+        """No request any more, and no connection left."""
+        discord.http.Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY = self._before
+        if self._files is not None:
+            await self._files.close()
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
+
+    @property
+    def files(self) -> aiohttp.ClientSession:
+        """For what people attached: those addresses must never see the token."""
+        if self._files is None:
+            raise Broken("The way to Discord is not open.")
+        return self._files
+
+    @property
+    def me(self) -> int:
+        """The bot's own id, 0 before it has logged in."""
+        user = self._client.user if self._client is not None else None
+        return user.id if user is not None else 0
+
+    def refuse(self, why: str) -> Refused:
+        """Nothing works until the operator has changed something: no request leaves from now on."""
+        self.trouble = why
+        return Refused(why)
+
+    async def client(self) -> discord.Client:
+        """The client, logged in. Raises `Refused` for a token that is not accepted, `Broken`, `Busy`."""
+        if self.trouble:
+            raise Broken(self.trouble)
+        if self._client is None:
+            async with self._door:
+                if self._client is None:
+                    self._client = await self._logged_in()
+        return self._client
+
+    async def _logged_in(self) -> discord.Client:
+        trace = aiohttp.TraceConfig()
+        trace.on_request_start.append(_begun)
+        trace.on_request_headers_sent.append(_written)
+        trace.on_request_end.append(self._answered)
+        client = self._make(aiohttp.TCPConnector(limit=0), trace)
+        _asking.set(_Asking())
+        try:
+            async with asyncio.timeout(SECONDS):
+                await client.login(self._token)
+        except BaseException as error:
+            await client.close()
+            if isinstance(error, (*OUTSIDE, Busy, Broken)):
+                raise self._kind(error, unsure=False) from error
+            raise
+        finally:
+            _asking.set(None)
+        log.info("logged in", platform="discord")
+        return client
+
+    async def ask(self, what: Callable[[discord.Client], Awaitable[T]], *, seconds: float = SECONDS) -> T:
+        """Do one request and return what came of it. Raises `Trouble`."""
+        client = await self.client()
+        asking = _Asking()
+        before = _asking.set(asking)
+        try:
+            async with asyncio.timeout(seconds):
+                return await what(client)
+        except (*OUTSIDE, Busy, Broken) as error:
+            raise self._kind(error, unsure=asking.written) from error
+        finally:
+            _asking.reset(before)
+
+    async def speak(self, method: str, channel: int, what: Callable[[discord.Client], Awaitable[T]]) -> T:
+        """Send or edit a message there; never as the last request of its bucket."""
+        wait = self.paces.wait(method, str(channel), now=asyncio.get_running_loop().time())
+        if wait > LONGEST_REST:
+            raise Busy("Discord's limit for this channel is used up.", seconds=wait)
+        if wait:
+            await asyncio.sleep(wait)
+        return await self.ask(what, seconds=SECONDS + LONGEST_REST)
+
+    def _kind(self, error: BaseException, *, unsure: bool) -> Exception:
+        kind = trouble(error, unsure=unsure)
+        if isinstance(kind, Declined) and kind.code == 401:
+            self.trouble = str(kind)
+            log.error("no request leaves any more", platform="discord", why=self.trouble)
+        return kind
+
+    async def _answered(
+        self, _session: aiohttp.ClientSession, _context: SimpleNamespace, params: aiohttp.TraceRequestEndParams
+    ) -> None:
+        if _asking.get() is None:
+            return
+        response = params.response
+        now = asyncio.get_running_loop().time()
+        self.paces.learn(params.method, params.url.path, response.headers, now=now)
+        if response.status == 429:
+            raise await _patience(response)
+        if response.status >= 500:
+            raise Broken(f"Discord has trouble of its own ({response.status}).", unsure=True)
+
+
+async def _begun(_session: aiohttp.ClientSession, _context: SimpleNamespace, _params: object) -> None:
+    asking = _asking.get()
+    if asking is not None:
+        asking.written = False
+
+
+async def _written(_session: aiohttp.ClientSession, _context: SimpleNamespace, _params: object) -> None:
+    asking = _asking.get()
+    if asking is not None:
+        asking.written = True
+
+
+async def _patience(response: aiohttp.ClientResponse) -> Busy:
+    """What a 429 asks for. One that is not Discord's own comes from the edge in front of it and is meant for us all."""
+    body = await response.read()  # to its end, so that the connection stays
+    try:
+        told = json.loads(body)
+        seconds, everywhere = float(told["retry_after"]), bool(told.get("global"))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        asked = response.headers.get("Retry-After", "")
+        seconds, everywhere = (float(asked) if asked.isdecimal() else 60.0), True
+    return Busy("Discord asks for patience.", seconds=seconds, everywhere=everywhere)
