@@ -8,6 +8,7 @@ from tests.botapi.world import RIGHTS, Chat, Standing, Topic, World
 
 MOST_NAME = 128
 MOST_DOWNLOAD = 20 * 1024 * 1024
+ICONS = ("📰", "💡", "⚡️", "🎙", "❗️", "✅", "🤖", "🏁")
 COLOURS = frozenset({7322096, 16766590, 13338331, 9367192, 16749490, 16478047})
 
 
@@ -34,9 +35,18 @@ async def edit_topic(world: World, ask: Ask) -> bool:
     name = _name(ask) if ask.text("name") else topic.name
     if name == topic.name and "icon_custom_emoji_id" not in ask.params:
         raise bad("TOPIC_NOT_MODIFIED")
-    topic.name = name
+    topic.name, topic.icon = name, ask.text("icon_custom_emoji_id") or topic.icon
     line(world, chat, {"forum_topic_edited": {"name": name}}, thread=topic.id, sender=world.bot)
     return True
+
+
+async def topic_icons(world: World, ask: Ask) -> list[Json]:  # noqa: ARG001 - every method has these
+    """The pictures that everybody may give a topic."""
+    looks: Json = {"type": "custom_emoji", "width": 100, "height": 100, "is_animated": True, "is_video": False}
+    return [
+        looks | {"file_id": f"icon-{n}", "file_unique_id": f"u-icon-{n}", "emoji": emoji, "custom_emoji_id": f"537{n}"}
+        for n, emoji in enumerate(ICONS)
+    ]
 
 
 async def close_topic(world: World, ask: Ask) -> bool:
@@ -181,6 +191,7 @@ PLACES: dict[str, Method] = {
     "getme": get_me,
     "createforumtopic": create_topic,
     "editforumtopic": edit_topic,
+    "getforumtopiciconstickers": topic_icons,
     "closeforumtopic": close_topic,
     "reopenforumtopic": reopen_topic,
     "deleteforumtopic": delete_topic,

@@ -32,6 +32,7 @@ class Topic:
     id: int
     name: str
     icon_color: int = 7322096
+    icon: str = ""
     closed: bool = False
 
 
