@@ -1,0 +1,106 @@
+"""What a message becomes here: some texts, the last one with the buttons, and files. It sends nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from telegram import InlineKeyboardMarkup
+
+from adapters.telegram.keyboard import keyboard
+from adapters.telegram.places import link
+from adapters.telegram.render import fit, pieces
+from adapters.telegram.styled import Piece
+from orchestrator.errors import Gone
+from orchestrator.nouns import File, Message
+from orchestrator.ports import Artifacts
+
+MOST_FILE = 50_000_000
+MOST_PHOTO = 10_000_000
+PHOTOS = (".png", ".jpg", ".jpeg")
+WHOLE = "answer.md"
+NOTHING = Piece("…")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """One message of words."""
+
+    piece: Piece
+    keyboard: InlineKeyboardMarkup | None = None
+
+    @property
+    def look(self) -> str:
+        """Whatever can be seen of it: the same look needs no edit."""
+        entities = [entity.to_dict() for entity in self.piece.entities]
+        return repr((self.piece.text, entities, self.keyboard.to_dict() if self.keyboard else None))
+
+
+@dataclass(frozen=True, slots=True)
+class Document:
+    """One file."""
+
+    name: str
+    content: bytes
+
+    @property
+    def is_photo(self) -> bool:
+        """Whether it is shown as a picture."""
+        return self.name.lower().endswith(PHOTOS) and len(self.content) <= MOST_PHOTO
+
+
+Part = Text | Document
+
+
+def texts(message: Message, count: int) -> tuple[list[Text], str]:
+    """The look of a message that stands as `count` messages, and the whole text when that is not all of it."""
+    found = fit(message, count, link=link)
+    looks = _with_buttons(found.texts, message)
+    return looks + [Text(NOTHING)] * (count - len(looks)), found.whole
+
+
+async def parts(message: Message, artifacts: Artifacts) -> list[Part]:
+    """Everything that a new message consists of, in the order in which it is sent."""
+    found = pieces(message, link=link)
+    made: list[Part] = list(_with_buttons(found.texts, message))
+    if found.whole:
+        made.append(whole(found.whole))
+    for file in message.files:
+        made.append(await _document(file, artifacts))  # noqa: PERF401 - one after the other, each is read whole
+    return made or [Text(NOTHING)]
+
+
+def whole(text: str) -> Document:
+    """All of a text as a file."""
+    return Document(WHOLE, text.encode("utf-8", "replace"))
+
+
+def _with_buttons(found: tuple[Piece, ...], message: Message) -> list[Text]:
+    looks = [Text(piece) for piece in found]
+    if looks:
+        looks[-1] = Text(found[-1], keyboard(message))
+    return looks
+
+
+async def _document(file: File, artifacts: Artifacts) -> Part:
+    """The file, or words in its place where Telegram would not take it."""
+    try:
+        size = await artifacts.size(file.artifact)
+        if size > MOST_FILE:
+            return _words(f"{file.name} has {size / 1e6:.0f} MB; Telegram takes at most {MOST_FILE / 1e6:.0f} MB.")
+        if not size:
+            return _words(f"{file.name} is empty.")
+        content = bytearray()
+        async for piece in _read(file, artifacts):
+            content += piece
+    except Gone as why:
+        return _words(f"{file.name}: {why}")
+    return Document(file.name, bytes(content))
+
+
+def _read(file: File, artifacts: Artifacts) -> AsyncIterator[bytes]:
+    return artifacts.read(file.artifact)
+
+
+def _words(words: str) -> Text:
+    return Text(pieces(Message(status=f"⚠ {words}"), link=link).texts[0])

@@ -1,0 +1,215 @@
+"""Speaking: new messages, once for each key, whatever happens to the connection or to the bot in between.
+
+Every part is noted when it stands. Where an answer was lost, the part is looked for before it is sent again: ids count
+up, so it can only be one of the next ones, and an edit to the very same look says which. How a look comes to be stands
+next door.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+import structlog
+from telegram import InputFile, LinkPreviewOptions, ReplyParameters
+
+from adapters.telegram.errors import Missing, NotOurs, Same
+from adapters.telegram.keyed import Locks, Newest
+from adapters.telegram.line import Line
+from adapters.telegram.parts import Document, Part, Text, parts
+from adapters.telegram.places import Chains, chat_id, root_id, topic_id
+from adapters.telegram.sent import Ids, Record, Records
+from orchestrator.errors import Broken, Refused, Trouble
+from orchestrator.nouns import Conversation, Message, MessageId
+from orchestrator.ports import Artifacts
+
+log = structlog.get_logger()
+
+MOST_PROBES = 10
+MOST_MISSES = 3
+"""So many ids in a row beyond the highest known one that do not exist: then nothing came after it."""
+
+NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
+
+
+class Speaking:
+    """New messages. `looks` is what each of them shows, for whoever edits them."""
+
+    def __init__(
+        self,
+        line: Line,
+        artifacts: Artifacts,
+        *,
+        records: Records,
+        chains: Chains,
+        now: Callable[[], float] = time.time,
+    ) -> None:
+        self._line = line
+
+        self._artifacts = artifacts
+        self._records = records
+        self._chains = chains
+        self._now = now
+        self._locks = Locks()
+        self._unsent: Newest[str, bool] = Newest(1_000)
+        self.looks: Newest[tuple[int, int], str] = Newest(2_000)
+
+    async def post(self, where: Conversation, message: Message, *, key: str, again: bool = False) -> MessageId:
+        """All parts of a message stand when this returns."""
+        async with self._locks.hold(key):
+            record = await self._record(key)
+            if record is None or not record.whole:
+                made = await parts(message, self._artifacts)
+                record = await self._say(where, made, key=key, silent=not message.rings, record=record, again=again)
+        return MessageId(str(record.ids))
+
+    async def attach(self, where: Conversation, document: Document, *, key: str) -> None:
+        """One more file, in silence."""
+        async with self._locks.hold(key):
+            record = await self._record(key)
+            if record is None or not record.whole:
+                await self._say(where, [document], key=key, silent=True, record=record, again=False)
+
+    async def tell(self, where: Conversation, message: Message, *, reply_to: int) -> None:
+        """A word in passing: it is kept nowhere and never said again."""
+        for part in await parts(message, self._artifacts):
+            await self._send(where, part, silent=False, reply_to=reply_to)
+
+    async def _record(self, key: str) -> Record | None:
+        await self._records.load()
+        return await self._records.get(key)
+
+    async def _say(
+        self, where: Conversation, made: list[Part], *, key: str, silent: bool, record: Record | None, again: bool
+    ) -> Record:
+        """The parts that do not stand yet, one after the other."""
+        chat = chat_id(where)
+        doubtful = again or (record is not None and key not in self._unsent)
+        self._unsent.pop(key)
+        record = record or Record(chat)
+        for part in made[len(record.ids.all) :]:
+            found = await self._find(chat, part, after=record.after) if doubtful else None
+            doubtful = False
+            if found is None:
+                if record.after != self._records.high(chat):
+                    record = replace(record, after=self._records.high(chat))
+                    await self._records.put(key, record)
+                found = await self._attempt(where, part, key=key, silent=silent)
+            self._records.saw(chat, found)
+            ids = record.ids
+            ids = Ids((*ids.texts, found), ids.files) if isinstance(part, Text) else Ids(ids.texts, (*ids.files, found))
+            record = replace(
+                record, ids=ids, whole=len(ids.all) >= len(made), after=self._records.high(chat), at=self._now()
+            )
+            await self._note(key, record, where, found)
+        return record
+
+    async def _note(self, key: str, record: Record, where: Conversation, found: int) -> None:
+        try:
+            await self._records.put(key, record, more=self._chains.link(where, found))
+        except Broken as error:  # it stands all the same: the memory of this life knows, and goes on from there
+            log.warning("sent but not noted", key=key, why=str(error))
+
+    async def _attempt(self, where: Conversation, part: Part, *, key: str, silent: bool) -> int:
+        try:
+            return await self._send(where, part, silent=silent, reply_to=root_id(where))
+        except Trouble as error:
+            if not (isinstance(error, Broken) and error.unsure):
+                self._unsent.put(key, value=True)
+            raise
+
+    async def _send(self, where: Conversation, part: Part, *, silent: bool, reply_to: int | None) -> int:
+        """One request, or two where a picture is not taken as one."""
+        if isinstance(part, Document):
+            if part.is_photo:
+                try:
+                    return await self._send_file(where, part, silent=silent, reply_to=reply_to, photo=True)
+                except Refused as why:
+                    log.info("no picture to the platform", name=part.name, why=str(why))
+            return await self._send_file(where, part, silent=silent, reply_to=reply_to, photo=False)
+        chat = chat_id(where)
+        async with self._line.told() as bot:
+            sent = await bot.send_message(
+                chat,
+                part.piece.text,
+                entities=part.piece.entities,
+                reply_markup=part.keyboard,
+                message_thread_id=topic_id(where),
+                reply_parameters=_reply(reply_to),
+                disable_notification=silent,
+                link_preview_options=NO_PREVIEW,
+            )
+        self._records.saw(chat, sent.message_id)
+        self.looks.put((chat, sent.message_id), part.look)
+        return sent.message_id
+
+    async def _send_file(
+        self, where: Conversation, part: Document, *, silent: bool, reply_to: int | None, photo: bool
+    ) -> int:
+        chat = chat_id(where)
+        async with self._line.told() as bot:
+            send = bot.send_photo if photo else bot.send_document
+            sent = await send(
+                chat,
+                InputFile(part.content, filename=part.name),
+                message_thread_id=topic_id(where),
+                reply_parameters=_reply(reply_to),
+                disable_notification=silent,
+            )
+        self._records.saw(chat, sent.message_id)
+        return sent.message_id
+
+    # --- a message of which nobody knows whether it stands ------------------------------------------------------------
+
+    async def _find(self, chat: int, part: Part, *, after: int) -> int | None:
+        """The message that this part has become already, if it has."""
+        high = self._records.high(chat)
+        if after < 0 and not high:
+            return None  # nothing is known of this chat: no place to look at is likelier than another
+        candidate = (after if after >= 0 else high) + 1
+        probes = misses = 0
+        while probes < MOST_PROBES and misses < MOST_MISSES:
+            if not self._records.knows(chat, candidate):
+                probes += 1
+                try:
+                    if await self._is(chat, candidate, part):
+                        log.info("found what was sent already", chat=chat, message=candidate)
+                        return candidate
+                    misses = 0
+                except Missing:
+                    misses += candidate > high
+            candidate += 1
+        return None
+
+    async def _is(self, chat: int, message: int, part: Part) -> bool:
+        """Whether this message is that part, or could be made to be. Raises `Missing`."""
+        try:
+            if isinstance(part, Text):
+                await self.change(chat, message, part)
+            else:
+                async with self._line.told() as bot:
+                    await bot.edit_message_caption(chat, message, caption="")
+        except Same:
+            return True
+        except NotOurs:
+            return False
+        return True
+
+    async def change(self, chat: int, message: int, part: Text) -> None:
+        """The message looks like this now. Raises `Same` when it did before."""
+        async with self._line.told() as bot:
+            await bot.edit_message_text(
+                part.piece.text,
+                chat,
+                message,
+                entities=part.piece.entities,
+                reply_markup=part.keyboard,
+                link_preview_options=NO_PREVIEW,
+            )
+        self.looks.put((chat, message), part.look)
+
+
+def _reply(message: int | None) -> ReplyParameters | None:
+    """Also when what is replied to was deleted."""
+    return ReplyParameters(message, allow_sending_without_reply=True) if message else None
