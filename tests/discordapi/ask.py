@@ -79,3 +79,5 @@ class Call:
     """It came before the time that an earlier 429 had named."""
     banned: bool = False
     """It was answered by the edge, not by the platform."""
+    shared: bool = False
+    """It was told to wait for a limit that others use up too."""

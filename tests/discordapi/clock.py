@@ -61,8 +61,3 @@ class Clock:
 def iso(moment: float) -> str:
     """A time as the platform writes it."""
     return datetime.fromtimestamp(moment, UTC).isoformat(timespec="microseconds")
-
-
-def when(snowflake: int) -> float:
-    """The time an id carries."""
-    return ((snowflake >> 22) + EPOCH_MS) / 1000

@@ -61,7 +61,7 @@ def _remembered(api: Discord, route: Route, request: web.Request) -> Call:
     call.early = api.limits.in_penalty(call.route, place_of(request), webhook=route.webhook)
     api.into_penalty += call.early
     api.calls.append(call)
-    api.came()
+    api.town.came()
     return call
 
 
@@ -94,7 +94,7 @@ async def _passed(api: Discord, route: Route, request: web.Request, call: Call) 
 
 
 def _worked(api: Discord, route: Route, ask: Ask, call: Call, verdict: Verdict) -> web.Response:
-    api.settle()
+    api.town.settle()
     try:
         done: Answer = route.work(api, ask)
     except Refusal as refusal:
@@ -113,6 +113,7 @@ def _refused(api: Discord, call: Call, refusal: Refusal) -> web.Response:
     if refusal.status == 429:
         api.told_to_wait += 1
         body |= {"retry_after": round(refusal.retry_after, 3), "global": False}
+        call.shared = True
         headers = {"Retry-After": str(int(refusal.retry_after) + 1), "X-RateLimit-Scope": "shared"}
     return answer(body, refusal.status, headers)
 
@@ -174,6 +175,7 @@ async def _before(api: Discord, fault: Fault, request: web.Request, call: Call) 
     match fault.kind:
         case Kind.BUSY:
             api.told_to_wait += 1
+            call.shared = fault.scope == "shared"
             place = place_of(request)
             api.limits.punish(call.route, place, fault.seconds, scope=fault.scope)
             verdict = Verdict(False, {}, fault.seconds, fault.scope)

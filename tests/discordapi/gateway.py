@@ -11,16 +11,14 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-import zlib
-from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import WSCloseCode, WSMsgType, web
 
 from tests.discordapi.clock import Clock
 from tests.discordapi.errors import Json
+from tests.discordapi.line import SENDS_A_MINUTE, Line, Session
 
 DISPATCH, HEARTBEAT, IDENTIFY, PRESENCE, RESUME, RECONNECT, MEMBERS, INVALID, HELLO, ACK = (
     0,
@@ -49,70 +47,7 @@ NEEDED = {  # event: (intent in a guild, intent in a private chat)
     "GUILD_MEMBER_": (GUILD_MEMBERS, GUILD_MEMBERS),
     "TYPING_START": (GUILD_TYPING, GUILD_TYPING),
 }
-SENDS_A_MINUTE = 120
 UNRESUMABLE = (4004, 4007, 4009)
-BACKLOG = 1000
-"""Events that a session keeps for somebody who resumes."""
-
-
-@dataclass
-class Session:
-    """What a client identified as; it can be resumed after its socket is gone."""
-
-    id: str
-    intents: int
-    seq: int = 0
-    events: deque[Json] = field(default_factory=lambda: deque(maxlen=BACKLOG))
-    line: Line | None = None
-
-
-class Line:
-    """One socket: numbered packets go in, compressed frames come out, in order."""
-
-    def __init__(self, ws: web.WebSocketResponse, request: web.Request, *, compressed: bool) -> None:
-        self.ws = ws
-        self.request = request
-        self.session: Session | None = None
-        self.silent = False
-        self.closing = 0
-        """The code that this end closes with; 0 while it does not."""
-        self.received: deque[float] = deque(maxlen=SENDS_A_MINUTE + 1)
-        self._zlib = zlib.compressobj() if compressed else None
-        self._queue: asyncio.Queue[Json | tuple[int, str]] = asyncio.Queue(10_000)
-
-    def send(self, packet: Json) -> None:
-        """Put a packet on the wire, unless the line has gone silent."""
-        if not self.silent:
-            self._queue.put_nowait(packet)
-
-    def close(self, code: int, why: str = "") -> None:
-        """Close after what was sent before."""
-        self.closing = code
-        self._queue.put_nowait((code, why))
-
-    def cut(self) -> None:
-        """Break the connection without a word."""
-        if self.request.transport is not None:
-            self.request.transport.abort()
-
-    async def write(self) -> None:
-        """Write what was queued, until the socket is gone."""
-        while True:
-            packet = await self._queue.get()
-            try:
-                if isinstance(packet, tuple):
-                    await self.ws.close(code=packet[0], message=packet[1].encode())
-                    return
-                await self._frame(packet)
-            except ConnectionError:
-                return  # the client is gone; its session keeps what it has not seen
-
-    async def _frame(self, packet: Json) -> None:
-        text = json.dumps(packet)
-        if self._zlib is None:
-            await self.ws.send_str(text)
-        else:
-            await self.ws.send_bytes(self._zlib.compress(text.encode()) + self._zlib.flush(zlib.Z_SYNC_FLUSH))
 
 
 class Gateway:
@@ -138,8 +73,6 @@ class Gateway:
         self.acknowledges_every = 30.0
         self.refuse_resumes = 0
         self.refuse_connections = 0
-        self.hold_identify = False
-        """Answer HELLO and nothing more."""
         self.wrong: list[str] = []
         self.changed = asyncio.Event()
         self._clock = clock
@@ -283,8 +216,6 @@ class Gateway:
 
     def _identify(self, line: Line, data: Json) -> None:
         self.identifies += 1
-        if self.hold_identify:
-            return
         if self.identifies_left <= 0:
             self._expired = True  # the platform resets the token of a bot that identified too often
         if self._expired or not self._right(data.get("token")):

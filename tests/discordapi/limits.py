@@ -12,8 +12,7 @@ from dataclasses import dataclass, field
 from tests.discordapi.clock import Clock
 from tests.discordapi.errors import Json
 
-MESSAGES = "messages"
-"""Sends and edits in one channel are two buckets of this size each."""
+OLD_EDITS = "old edits"
 
 DEFAULTS: dict[str, tuple[int, float]] = {
     "POST /channels/{}/messages": (5, 5.0),
@@ -84,7 +83,6 @@ class Limits:
     everything: Window = field(default_factory=lambda: Window(50, 1.0))
     old_edits: tuple[int, float] = (3, 20.0)
     command_creates: int = 200
-    identifies: int = 1000
     _sizes: dict[str, tuple[int, float]] = field(default_factory=lambda: dict(DEFAULTS))
     _windows: dict[tuple[str, str], Window] = field(default_factory=dict)
     _penalties: dict[tuple[str, str], float] = field(default_factory=dict)
@@ -127,10 +125,10 @@ class Limits:
     def old_edit(self, place: str) -> float:
         """Count an edit of an old message in this channel; the seconds to wait when there were too many."""
         now = self.clock.loop_time()
-        window = self._windows.setdefault(("old edits", place), Window(*self.old_edits))
+        window = self._windows.setdefault((OLD_EDITS, place), Window(*self.old_edits))
         if window.take(now):
             return 0.0
-        self._penalties["old edits", place] = now + window.left(now)
+        self._penalties[OLD_EDITS, place] = now + window.left(now)
         return window.left(now)
 
     def punish(self, route: str, place: str, seconds: float, *, scope: str) -> None:

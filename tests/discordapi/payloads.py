@@ -44,7 +44,10 @@ def application(world: World) -> Json:
         "flags": 1 << 19,
         "owner": user(world.users[owner]),
         "team": None,
-        "summary": "",
+        "redirect_uris": [],
+        "explicit_content_filter": 0,
+        "approximate_user_install_count": 0,
+        "approximate_user_authorization_count": 0,
     }
 
 
@@ -117,7 +120,6 @@ def _room(one: Channel) -> Json:
             "default_thread_rate_limit_per_user": 0,
             "default_sort_order": None,
             "default_forum_layout": 0,
-            "template": "",
         }
     return data
 
@@ -205,7 +207,6 @@ def attachment(one: Attachment, files: str) -> Json:
         "proxy_url": url,
         "content_type": one.kind,
         "description": one.about,
-        "flags": 0,
     }
 
 
@@ -228,7 +229,6 @@ def message(one: Message, world: World, *, files: str, deep: bool = True) -> Jso
         "attachments": [attachment(a, files) for a in one.attachments],
         "embeds": [{"type": "rich", "flags": 0} | e for e in one.embeds],
         "components": one.components,
-        "reactions": [_reaction(emoji, who, world) for emoji, who in one.reactions.items() if who],
         "pinned": bool(one.pinned),
         "type": one.kind,
         "flags": one.flags,
@@ -238,6 +238,8 @@ def message(one: Message, world: World, *, files: str, deep: bool = True) -> Jso
 
 def _message_extras(one: Message, world: World, place: Channel, *, files: str, deep: bool) -> Json:
     data: Json = {}
+    if deep:
+        data["reactions"] = [_reaction(emoji, who, world) for emoji, who in one.reactions.items() if who]
     if one.nonce is not None:
         data["nonce"] = one.nonce
     if one.interaction is not None:

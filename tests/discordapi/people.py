@@ -7,28 +7,28 @@ and not disabled, a modal's lengths. Trying more is an AssertionError in the tes
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tests.discordapi import interactions, payloads
 from tests.discordapi.errors import Json
+from tests.discordapi.filling import Value, command_data, filled, kind_of, modal_piece, picked
 from tests.discordapi.interactions import Interaction
 from tests.discordapi.layout import BUTTON, SELECTS, every
-from tests.discordapi.world import DM, MEMBER_PERMISSIONS, Attachment, Channel, Member, Message, Permission, Role, User
+from tests.discordapi.world import (
+    DM,
+    MEMBER_PERMISSIONS,
+    PUBLIC_THREAD,
+    Attachment,
+    Channel,
+    Member,
+    Message,
+    Permission,
+    Role,
+    User,
+)
 
 if TYPE_CHECKING:
     from tests.discordapi.server import Discord
-
-type_of = type
-Value = str | int | float | bool
-OPTION_TYPES: dict[int, tuple[type, ...]] = {
-    3: (str,),
-    4: (int,),
-    5: (bool,),
-    6: (int,),
-    7: (int,),
-    8: (int,),
-    10: (int, float),
-}
 
 
 class Person:
@@ -53,6 +53,7 @@ class Person:
         attachments: Sequence[tuple[str, bytes]] = (),
         reply_to: Message | int | None = None,
         embeds: Sequence[Json] = (),
+        webhook: int | None = None,
     ) -> Message:
         """Say something in a channel, or, with None, to the bot in private."""
         api = self._api
@@ -66,11 +67,12 @@ class Person:
             api.clock.stamp(),
             content=text,
             embeds=list(embeds),
-            attachments=[Attachment(api.clock.snowflake(), name, data, _kind(name)) for name, data in attachments],
+            attachments=[Attachment(api.clock.snowflake(), name, data, kind_of(name)) for name, data in attachments],
             reference=reference,
+            webhook=webhook,
             kind=19 if reference is not None else 0,
         )
-        api.put(place, message)
+        api.town.put(place, message)
         return message
 
     async def edits(self, message: Message, text: str) -> None:
@@ -78,19 +80,19 @@ class Person:
         assert message.author is self.user, "nobody edits what another said"
         message.content, message.edited = text, self._api.clock.now()
         message.edits += 1
-        self._api.tell_message("MESSAGE_UPDATE", message)
+        self._api.town.tell_message("MESSAGE_UPDATE", message)
 
     async def deletes(self, message: Message) -> None:
         """Take a message away."""
-        self._api.remove(message)
+        self._api.town.remove(message)
 
     async def reacts(self, message: Message, emoji: str) -> None:
         """React to a message."""
-        self._api.react(message, emoji, self.user)
+        self._api.town.react(message, emoji, self.user)
 
     async def unreacts(self, message: Message, emoji: str) -> None:
         """Take a reaction back."""
-        self._api.unreact(message, emoji, self.user)
+        self._api.town.unreact(message, emoji, self.user)
 
     def _may_write(self, place: Channel) -> None:
         may = self._api.world.permissions(self.user.id, place)
@@ -98,6 +100,48 @@ class Person:
         assert place.kind == DM or may & needed, f"{self.user.name} may not write in {place.name}"
         assert not place.is_forum, "a forum takes posts, no messages"
         assert not (place.is_thread and place.locked), f"{place.name} is locked"
+
+    # --- threads and posts ----------------------------------------------------------------------------------------
+
+    async def posts(self, forum: Channel | int, title: str, text: str, *, tags: Sequence[str] = ()) -> Channel:
+        """Open a post in a forum."""
+        place = self._api.place(forum)
+        assert place.is_forum, f"{place.name} is no forum"
+        known = {tag["name"]: int(tag["id"]) for tag in place.tags}
+        post = self._thread(place, title, thread_id=self._api.clock.snowflake())
+        post.applied = [known[tag] for tag in tags]
+        self._api.town.opened(post)
+        self._api.town.put(post, Message(post.id, post.id, self.user, self._api.clock.stamp(), content=text))
+        return post
+
+    async def opens(self, on: Message, title: str) -> Channel:
+        """Open a thread on a message."""
+        assert on.thread is None, "there is a thread already"
+        thread = self._thread(self._api.place(on.channel), title, thread_id=on.id)
+        on.thread = thread.id
+        self._api.town.opened(thread)
+        return thread
+
+    async def archives(self, thread: Channel | int, *, locked: bool = False) -> None:
+        """Archive a thread, or lock it too."""
+        place = self._api.place(thread)
+        place.archived, place.locked, place.archive_at = True, locked, self._api.clock.now()
+        self._api.town.thread_changed(place)
+
+    def _thread(self, parent: Channel, title: str, *, thread_id: int) -> Channel:
+        now = self._api.clock.now()
+        return Channel(
+            thread_id,
+            PUBLIC_THREAD,
+            title,
+            guild=parent.guild,
+            parent=parent.id,
+            owner=self.user.id,
+            archive_at=now,
+            active_at=now,
+            members=[self.user.id],
+            created=self._api.clock.stamp(),
+        )
 
     # --- commands -------------------------------------------------------------------------------------------------
 
@@ -108,12 +152,12 @@ class Person:
         given = []
         for option in known:
             if option["name"] in options:
-                given.append(_filled(option, options[option["name"]]))
+                given.append(filled(option, options[option["name"]]))
             else:
                 assert not option.get("required"), f"/{name} needs {option['name']}"
         assert set(options) <= {option["name"] for option in known}, f"/{name} has no {set(options)}"
         self._may_use(command, place)
-        data = _command_data(command, path, given) | {"resolved": self._resolved(known, options)}
+        data = command_data(command, path, given) | {"resolved": self._resolved(known, options)}
         return await self._begin(interactions.COMMAND, place, data).first()
 
     async def types(
@@ -125,9 +169,9 @@ class Person:
         definition = next((o for o in known if o["name"] == option), None)
         assert definition is not None, f"/{name} has no {option}"
         assert definition.get("autocomplete"), f"{option} of /{name} has no autocomplete"
-        given = [_filled(o, others[o["name"]]) for o in known if o["name"] in others]
+        given = [filled(o, others[o["name"]]) for o in known if o["name"] in others]
         given.append({"name": option, "type": definition["type"], "value": partial, "focused": True})
-        answer = await self._begin(interactions.AUTOCOMPLETE, place, _command_data(command, path, given)).first()
+        answer = await self._begin(interactions.AUTOCOMPLETE, place, command_data(command, path, given)).first()
         return answer.choices
 
     def _command(self, name: str) -> tuple[Json, list[Json], list[Json]]:
@@ -189,7 +233,7 @@ class Person:
         data: Json = {
             "component_type": found["type"],
             "custom_id": found["custom_id"],
-            "values": _picked(found, values),
+            "values": picked(found, values),
         }
         if found["type"] != 3:
             world = self._api.world
@@ -202,9 +246,9 @@ class Person:
         modal = opened.modal
         assert modal is not None, "no modal was opened"
         left = dict(values)
-        filled = [_modal_piece(piece, left) for piece in modal["components"]]
+        fields = [modal_piece(piece, left) for piece in modal["components"]]
         assert not left, f"the modal has no {sorted(left)}"
-        data = {"custom_id": modal["custom_id"], "components": [p for p in filled if p is not None]}
+        data = {"custom_id": modal["custom_id"], "components": [p for p in fields if p is not None]}
         return await self._begin(interactions.MODAL, opened.channel, data, source=opened.source).first()
 
     async def _touch(self, message: Message, data: Json) -> Interaction:
@@ -214,70 +258,8 @@ class Person:
 
     def _begin(self, kind: int, place: Channel, data: Json, *, source: Message | None = None) -> Interaction:
         interaction = interactions.new_interaction(self._api.clock, kind, self.user, place, source)
-        self._api.begin(interaction, data)
+        self._api.town.begin(interaction, data)
         return interaction
-
-
-def _filled(option: Json, value: Value) -> Json:
-    kinds = OPTION_TYPES.get(option["type"])
-    assert kinds is None or type_of(value) in kinds, f"{option['name']} takes no {value!r}"
-    choices = option.get("choices")
-    assert not choices or value in {c["value"] for c in choices}, f"{option['name']} has no choice {value!r}"
-    if isinstance(value, str):
-        assert len(value) <= (option.get("max_length") or 6000), f"{option['name']} is too long"
-        assert len(value) >= (option.get("min_length") or 0), f"{option['name']} is too short"
-    as_id = option["type"] in {6, 7, 8, 9, 11}
-    return {"name": option["name"], "type": option["type"], "value": str(value) if as_id else value}
-
-
-def _command_data(command: Json, path: list[Json], given: list[Json]) -> Json:
-    options = given
-    for step in reversed(path):
-        options = [{"name": step["name"], "type": step["type"], "options": options}]
-    data: Json = {"id": command["id"], "name": command["name"], "type": 1, "options": options}
-    return data | ({"guild_id": command["guild_id"]} if command.get("guild_id") else {})
-
-
-def _picked(menu: Json, values: Sequence[str]) -> list[str]:
-    least = 1 if menu.get("min_values") is None else menu["min_values"]
-    most = 1 if menu.get("max_values") is None else menu["max_values"]
-    assert least <= len(values) <= most, f"the menu takes {least} to {most}"
-    if menu["type"] != 3:
-        return list(values)
-    by_label = {o["label"]: o["value"] for o in menu["options"]} | {o["value"]: o["value"] for o in menu["options"]}
-    assert set(values) <= set(by_label), f"the menu has only {list(by_label)}"
-    return [by_label[value] for value in values]
-
-
-def _modal_piece(piece: Json, values: dict[str, Any]) -> Json | None:
-    if piece["type"] == 10:
-        return None
-    head = {"type": piece["type"], "id": piece.get("id", 1)}
-    if piece["type"] == 1:
-        inner = [_modal_field(one, values) for one in piece["components"]]
-        return head | {"components": inner}
-    return head | {"component": _modal_field(piece["component"], values, label=piece["label"])}
-
-
-def _modal_field(one: Json, values: dict[str, Any], *, label: str = "") -> Json:
-    custom = one["custom_id"]
-    name = next((n for n in (custom, label, one.get("label")) if n in values), None)
-    given = values.pop(name) if name is not None else one.get("value") or ""
-    required = one.get("required", True)
-    assert given or not required, f"the modal needs {label or custom}"
-    head = {"type": one["type"], "id": one.get("id", 1), "custom_id": custom}
-    if one["type"] == 4:
-        assert isinstance(given, str)
-        assert len(given) <= (one.get("max_length") or 4000), f"{label or custom} is too long"
-        assert not given or len(given) >= (one.get("min_length") or 0), f"{label or custom} is too short"
-        return head | {"value": given}
-    picked = [given] if isinstance(given, str) and given else list(given)
-    return head | ({"value": picked[0] if picked else None} if one["type"] == 21 else {"values": picked})
-
-
-def _kind(name: str) -> str:
-    known = {"txt": "text/plain; charset=utf-8", "md": "text/markdown", "png": "image/png", "json": "application/json"}
-    return known.get(name.rsplit(".", 1)[-1].lower(), "application/octet-stream")
 
 
 def join(

@@ -52,7 +52,7 @@ def routes() -> list[Route]:
 
 def _gateway(api: Discord, _: Ask) -> Answer:
     left = api.sockets.identifies_left
-    limit = {"total": api.limits.identifies, "remaining": left, "reset_after": 86_400_000, "max_concurrency": 1}
+    limit = {"total": 1000, "remaining": left, "reset_after": 86_400_000, "max_concurrency": 1}
     return {"url": api.gateway, "shards": 1, "session_start_limit": limit}
 
 

@@ -75,7 +75,7 @@ def routes() -> list[Route]:
 
 
 def _answer(api: Discord, ask: Ask) -> Answer:
-    interaction = api.interactions.get(ask.path["token"])
+    interaction = api.town.interactions.get(ask.path["token"])
     if interaction is None or interaction.id != ask.id("interaction_id"):
         raise Refusal(10062)
     kind, data = ask.json["type"], ask.json.get("data") or {}
@@ -113,11 +113,11 @@ def _done(api: Discord, interaction: Interaction, kind: int, data: Json, message
         interaction.loading = kind == DEFER
         if kind == DEFER:
             message.flags |= LOADING_FLAG
-        api.put(interaction.channel, message)
+        api.town.put(interaction.channel, message)
     elif kind in {DEFER_UPDATE, UPDATE}:
         interaction.message = interaction.source
         if kind == UPDATE and interaction.source is not None:
-            api.changed(interaction.source)
+            api.town.changed(interaction.source)
     elif kind == CHOICES:
         interaction.choices = [(c["name"], c["value"]) for c in data.get("choices") or []]
     elif kind == OPEN_MODAL:
@@ -156,7 +156,7 @@ def _receipt(api: Discord, interaction: Interaction, kind: int) -> Answer:
             "response_message_loading": interaction.loading,
             "response_message_ephemeral": interaction.ephemeral,
         }
-        resource["message"] = api.shown(interaction.message)
+        resource["message"] = api.town.shown(interaction.message)
     return {"interaction": told, "resource": resource}
 
 
@@ -164,7 +164,7 @@ def _receipt(api: Discord, interaction: Interaction, kind: int) -> Answer:
 
 
 def _hook(api: Discord, ask: Ask) -> Interaction:
-    interaction = api.interactions.get(ask.path["token"])
+    interaction = api.town.interactions.get(ask.path["token"])
     if interaction is None or ask.id("application_id") != api.world.application:
         raise Refusal(10015)
     interaction.use()
@@ -179,27 +179,23 @@ def _follow_up(api: Discord, ask: Ask) -> Answer:
     message = _new(api, interaction, ask.json)
     fill(api, message, ask.json, ask.files)
     interaction.followups.append(message)
-    api.put(interaction.channel, message)
+    api.town.put(interaction.channel, message)
     interaction.changed.set()
-    return api.shown(message)
+    return api.town.shown(message)
 
 
 def _fill_original(api: Discord, interaction: Interaction, ask: Ask) -> Answer:
     message = interaction.original()
-    fill(api, message, {k: v for k, v in ask.json.items() if k != "flags"} | _kept(message, ask.json), ask.files)
+    fill(api, message, ask.json, ask.files)
     message.flags &= ~LOADING_FLAG
     interaction.loading = False
-    api.changed(message)
+    api.town.changed(message)
     interaction.changed.set()
-    return api.shown(message)
-
-
-def _kept(message: Message, body: Json) -> Json:
-    return {"flags": (body["flags"] & ~EPHEMERAL_FLAG) | (message.flags & EPHEMERAL_FLAG)} if body.get("flags") else {}
+    return api.town.shown(message)
 
 
 def _get(api: Discord, ask: Ask) -> Answer:
-    return api.shown(_hook(api, ask).find(ask.path["which"]))
+    return api.town.shown(_hook(api, ask).find(ask.path["which"]))
 
 
 def _edit(api: Discord, ask: Ask) -> Answer:
@@ -208,9 +204,9 @@ def _edit(api: Discord, ask: Ask) -> Answer:
     if message is interaction.message and interaction.loading:
         return _fill_original(api, interaction, ask)
     fill(api, message, ask.json, ask.files)
-    api.changed(message)
+    api.town.changed(message)
     interaction.changed.set()
-    return api.shown(message)
+    return api.town.shown(message)
 
 
 def _delete(api: Discord, ask: Ask) -> Answer:
@@ -220,6 +216,6 @@ def _delete(api: Discord, ask: Ask) -> Answer:
         interaction.deleted, interaction.loading = True, False
     else:
         interaction.followups.remove(message)
-    api.remove(message)
+    api.town.remove(message)
     interaction.changed.set()
     return None

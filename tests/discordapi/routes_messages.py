@@ -12,6 +12,7 @@ from tests.discordapi.ask import Answer, Ask, Route, Upload
 from tests.discordapi.clock import iso
 from tests.discordapi.errors import Json, Refusal, invalid
 from tests.discordapi.layout import LAYOUT_FLAG, check_message, numbered
+from tests.discordapi.limits import OLD_EDITS
 from tests.discordapi.schema import violations
 from tests.discordapi.world import Attachment, Channel, Message, Permission
 
@@ -61,7 +62,7 @@ def fill(api: Discord, message: Message, body: Json, files: tuple[Upload, ...]) 
     asked = body.get("flags")
     if asked is not None and message.layout and not asked & LAYOUT_FLAG:
         raise invalid("flags", "MessageFlags.IS_COMPONENTS_V2 cannot be removed once set")
-    flags = message.flags if asked is None else (message.flags & ~SETTABLE) | (asked & (SETTABLE | 1 << 6))
+    flags = message.flags if asked is None else (message.flags & ~SETTABLE) | (asked & SETTABLE)
     check_message(content, components, embeds, files=len(attachments), flags=flags)
     _check_attached(components, attachments)
     message.content, message.embeds, message.flags = content, embeds, flags
@@ -121,15 +122,17 @@ def _send(api: Discord, ask: Ask) -> Answer:
     body = ask.json
     nonce = str(body["nonce"]) if body.get("nonce") is not None else None
     if nonce is not None and body.get("enforce_nonce") and (known := _same_nonce(api, place, nonce)):
-        return api.shown(known)
+        return api.town.shown(known)
     message = Message(api.clock.snowflake(), place.id, api.world.me, api.clock.stamp(), nonce=nonce)
     message.reference = _reference(place, body)
     message.kind = 19 if message.reference is not None else 0
     fill(api, message, body, ask.files)
     if place.is_thread:
-        api.wake(place)
-    api.put(place, message)
-    return api.shown(message)
+        if place.locked and not api.world.permissions(api.world.me.id, place) & Permission.MANAGE_THREADS:
+            raise Refusal(160005)
+        api.town.wake(place)
+    api.town.put(place, message)
+    return api.town.shown(message)
 
 
 def _same_nonce(api: Discord, place: Channel, nonce: str) -> Message | None:
@@ -156,11 +159,13 @@ def _edit(api: Discord, ask: Ask) -> Answer:
         raise Refusal(50005)
     if place.archived:
         raise Refusal(50083)
-    if api.clock.now() - message.created > OLD and (wait := api.limits.old_edit(str(place.id))):
-        raise Refusal(30046, retry_after=wait)
+    if api.clock.now() - message.created > OLD:
+        api.into_penalty += api.limits.in_penalty(OLD_EDITS, str(place.id), webhook=True)
+        if wait := api.limits.old_edit(str(place.id)):
+            raise Refusal(30046, retry_after=wait)
     fill(api, message, ask.json, ask.files)
-    api.changed(message)
-    return api.shown(message)
+    api.town.changed(message)
+    return api.town.shown(message)
 
 
 def _delete(api: Discord, ask: Ask) -> Answer:
@@ -169,14 +174,14 @@ def _delete(api: Discord, ask: Ask) -> Answer:
         api.world.demand(place, Permission.MANAGE_MESSAGES)
     if place.archived:
         raise Refusal(50083)
-    api.remove(message)
+    api.town.remove(message)
     return None
 
 
 def _one(api: Discord, ask: Ask) -> Answer:
     place, message = _own(api, ask)
     api.world.demand(place, Permission.READ_MESSAGE_HISTORY)
-    return api.shown(message)
+    return api.town.shown(message)
 
 
 def _history(api: Discord, ask: Ask) -> Answer:
@@ -197,7 +202,7 @@ def _history(api: Discord, ask: Ask) -> Answer:
     else:
         before = int(ask.query["before"]) if "before" in ask.query else None
         found = [m for m in found if before is None or m.id < before][-limit:]
-    return [api.shown(m) for m in reversed(found)]
+    return [api.town.shown(m) for m in reversed(found)]
 
 
 # --- reactions, pins, typing ------------------------------------------------------------------------------------------
@@ -215,7 +220,7 @@ def _react(api: Discord, ask: Ask) -> Answer:
         raise Refusal(50083)
     if emoji not in message.reactions and len(message.reactions) >= 20:
         raise Refusal(30010)
-    api.react(message, emoji, api.world.me)
+    api.town.react(message, emoji, api.world.me)
     return None
 
 
@@ -223,7 +228,7 @@ def _unreact(api: Discord, ask: Ask) -> Answer:
     _, message = _own(api, ask)
     if api.world.me.id not in message.reactions.get(ask.path["emoji"], []):
         raise Refusal(10014)
-    api.unreact(message, ask.path["emoji"], api.world.me)
+    api.town.unreact(message, ask.path["emoji"], api.world.me)
     return None
 
 
@@ -233,7 +238,7 @@ def _unreact_other(api: Discord, ask: Ask) -> Answer:
     user = api.world.users.get(ask.id("user_id"))
     if user is None:
         raise Refusal(10013)
-    api.unreact(message, ask.path["emoji"], user)
+    api.town.unreact(message, ask.path["emoji"], user)
     return None
 
 
@@ -260,10 +265,10 @@ def _pin(api: Discord, ask: Ask) -> Answer:
         raise Refusal(30003)
     if not message.pinned:
         message.pinned = api.clock.now()
-        api.pins_changed(place)
-        api.tell_message("MESSAGE_UPDATE", message)
+        api.town.pins_changed(place)
+        api.town.tell_message("MESSAGE_UPDATE", message)
         notice = Message(api.clock.snowflake(), place.id, api.world.me, api.clock.stamp(), kind=6, reference=message.id)
-        api.put(place, notice)
+        api.town.put(place, notice)
     return None
 
 
@@ -273,8 +278,8 @@ def _unpin(api: Discord, ask: Ask) -> Answer:
     if place.archived:
         raise Refusal(50083)
     message.pinned = 0.0
-    api.pins_changed(place)
-    api.tell_message("MESSAGE_UPDATE", message)
+    api.town.pins_changed(place)
+    api.town.tell_message("MESSAGE_UPDATE", message)
     return None
 
 
@@ -283,7 +288,7 @@ def _pins(api: Discord, ask: Ask) -> Answer:
     api.world.demand(place)
     pinned = sorted((m for m in place.messages.values() if m.pinned), key=lambda m: -m.pinned)
     limit = int(ask.query.get("limit", 50))
-    items = [{"pinned_at": iso(m.pinned), "message": api.shown(m)} for m in pinned[:limit]]
+    items = [{"pinned_at": iso(m.pinned), "message": api.town.shown(m)} for m in pinned[:limit]]
     return {"items": items, "has_more": len(pinned) > limit}
 
 

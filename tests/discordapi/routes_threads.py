@@ -123,12 +123,12 @@ def _open(api: Discord, ask: Ask) -> Answer:
     needed = Permission.CREATE_PRIVATE_THREADS if kind == PRIVATE_THREAD else Permission.CREATE_PUBLIC_THREADS
     parent = _parent(api, ask, needed)
     thread = _new_thread(api, parent, body, thread_id=api.clock.snowflake(), kind=kind)
-    api.opened(thread)
+    api.town.opened(thread)
     if kind == PUBLIC_THREAD:
         notice = Message(
             api.clock.snowflake(), parent.id, api.world.me, api.clock.stamp(), content=thread.name, kind=18
         )
-        api.put(parent, notice)
+        api.town.put(parent, notice)
     return payloads.channel(thread, api.world)
 
 
@@ -137,9 +137,9 @@ def _open_post(api: Discord, forum: Channel, ask: Ask) -> Answer:
     post = _new_thread(api, forum, body, thread_id=api.clock.snowflake(), kind=PUBLIC_THREAD)
     first = Message(post.id, post.id, api.world.me, api.clock.stamp())
     fill(api, first, body["message"], ask.files)
-    api.opened(post)
-    api.put(post, first)
-    return payloads.channel(post, api.world) | {"message": api.shown(first)}
+    api.town.opened(post)
+    api.town.put(post, first)
+    return payloads.channel(post, api.world) | {"message": api.town.shown(first)}
 
 
 def _open_on(api: Discord, ask: Ask) -> Answer:
@@ -152,8 +152,8 @@ def _open_on(api: Discord, ask: Ask) -> Answer:
     thread = _new_thread(api, parent, ask.json, thread_id=message.id, kind=PUBLIC_THREAD)
     message.thread = thread.id
     message.flags |= 1 << 5
-    api.opened(thread)
-    api.tell_message("MESSAGE_UPDATE", message)
+    api.town.opened(thread)
+    api.town.tell_message("MESSAGE_UPDATE", message)
     return payloads.channel(thread, api.world)
 
 
@@ -162,7 +162,7 @@ def _create(api: Discord, ask: Ask) -> Answer:
     if not api.world.permissions(api.world.me.id, None, guild.id) & Permission.MANAGE_CHANNELS:
         raise Refusal(50013)
     body = ask.json
-    place = api.new_channel(guild, body["name"], kind=body.get("type") or TEXT, topic=body.get("topic"))
+    place = api.town.new_channel(guild, body["name"], kind=body.get("type") or TEXT, topic=body.get("topic"))
     return payloads.channel(place, api.world)
 
 
@@ -182,7 +182,7 @@ def _patch(api: Discord, ask: Ask) -> Answer:
         api.world.demand(place, Permission.MANAGE_CHANNELS)
         place.name, place.topic = body.get("name") or place.name, body.get("topic", place.topic)
         if "available_tags" in body:
-            place.tags = [api.new_tag(t["name"], tag_id=t.get("id")) for t in body["available_tags"]]
+            place.tags = [api.town.new_tag(t["name"], tag_id=t.get("id")) for t in body["available_tags"]]
         api.sockets.dispatch("CHANNEL_UPDATE", payloads.channel(place, api.world))
         return payloads.channel(place, api.world)
     _patch_thread(api, place, body)
@@ -200,7 +200,7 @@ def _patch_thread(api: Discord, thread: Channel, body: Json) -> None:
     if body.get("auto_archive_duration") not in {None, *ARCHIVE_AFTER}:
         raise invalid("auto_archive_duration", f"Value must be one of {set(ARCHIVE_AFTER)}.", code="BASE_TYPE_CHOICES")
     if body.get("archived") is False:
-        api.wake(thread)
+        api.town.wake(thread)
     thread.applied = tags
     thread.name = body.get("name") or thread.name
     thread.auto_archive = body.get("auto_archive_duration") or thread.auto_archive
@@ -209,14 +209,14 @@ def _patch_thread(api: Discord, thread: Channel, body: Json) -> None:
     if body.get("archived"):
         thread.archived, thread.archive_at = True, api.clock.now()
         thread.flags &= ~PINNED_POST
-    api.thread_changed(thread)
+    api.town.thread_changed(thread)
 
 
 def _delete(api: Discord, ask: Ask) -> Answer:
     place = api.world.channel(ask.id("channel_id"))
     api.world.demand(place, Permission.MANAGE_THREADS if place.is_thread else Permission.MANAGE_CHANNELS)
     data = payloads.channel(place, api.world)
-    api.close_channel(place)
+    api.town.close_channel(place)
     return data
 
 
@@ -264,7 +264,7 @@ def _join(api: Discord, ask: Ask) -> Answer:
     thread = _thread(api, ask)
     if thread.archived:
         raise Refusal(50083)
-    api.joins(thread, api.world.me.id)
+    api.town.joins(thread, api.world.me.id)
     return None
 
 
@@ -283,5 +283,5 @@ def _add(api: Discord, ask: Ask) -> Answer:
         raise Refusal(50083)
     if ask.id("user_id") not in api.world.users:
         raise Refusal(10013)
-    api.joins(thread, ask.id("user_id"))
+    api.town.joins(thread, ask.id("user_id"))
     return None

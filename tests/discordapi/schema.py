@@ -25,6 +25,7 @@ NEWER: dict[str, set[str]] = {
     "ApplicationCommandUpdateRequest": {"nsfw"},
     "StringSelectComponentForMessageRequest": {"required"},
     "RichEmbed": {"flags"},
+    "MessageEmbedResponse": {"flags"},
     # A client gives an attachment that stays back as it got it.
     "MessageAttachmentRequest": {"size", "url", "proxy_url", "spoiler", "height", "width", "content_type", "flags"},
 }

@@ -16,30 +16,31 @@ from aiohttp import web
 
 from tests.discordapi import payloads, people, routes_bot, routes_interactions, routes_messages, routes_threads
 from tests.discordapi.ask import Call
-from tests.discordapi.clock import Clock, iso
-from tests.discordapi.errors import Json, Refusal
+from tests.discordapi.clock import Clock
+from tests.discordapi.errors import Json
 from tests.discordapi.faults import ANY, Fault, Faults
 from tests.discordapi.front import entrance
 from tests.discordapi.gateway import GUILD_MEMBERS, Gateway
-from tests.discordapi.interactions import Interaction
 from tests.discordapi.limits import Limits
 from tests.discordapi.people import Person
+from tests.discordapi.town import Town
 from tests.discordapi.world import (
-    DM,
     FORUM,
-    PINNED_POST,
     TEXT,
     Channel,
     Guild,
     Message,
     Overwrite,
     Permission,
-    User,
     World,
 )
 
 STANDING = (0, 19, 20, 23)
 """Kinds of messages that somebody wrote; the others are notices of the platform."""
+
+
+Also = Callable[["Discord"], Iterable[web.AbstractRouteDef]]
+"""More paths under the same port."""
 
 
 class Discord:
@@ -53,6 +54,7 @@ class Discord:
         base_time: float | None = None,
         bot_name: str = "army",
         lenient: bool = False,
+        also: Also = lambda _: (),
     ) -> None:
         self.clock = Clock(base_time)
         self.world = World(self.clock, bot_name=bot_name)
@@ -60,20 +62,20 @@ class Discord:
         self.limits = Limits(self.clock)
         self.faults = Faults()
         self.sockets = Gateway(self.clock, right=self.right, ready=self._ready, guilds=self._guilds)
+        self.town = Town(self.world, self.sockets, files=lambda: f"{self.url}/files")
         self.calls: list[Call] = []
         self.violations: list[str] = []
         self.told_to_wait = 0
         self.into_penalty = 0
         self.typed: list[tuple[float, int]] = []
-        self.interactions: dict[str, Interaction] = {}
         self.commands: dict[str, dict[str, Json]] = {}
         self.command_creates: dict[str, list[float]] = {}
         self._token = token
         self._port = port
         self._lenient = lenient
+        self._also = also
         self._runner: web.AppRunner | None = None
         self._sweeper: asyncio.Task[None] | None = None
-        self._news = asyncio.Event()
 
     def __repr__(self) -> str:
         return f"<Discord on port {self._port}>"
@@ -101,7 +103,7 @@ class Discord:
                 path = "/api/v10" + route.template.replace("_id}", "_id:[0-9]+}")
                 app.router.add_route(route.method, path, entrance(self, route))
         app.router.add_route("*", "/api/{rest:.*}", self._nowhere)
-        self.extend(app)
+        app.add_routes(self._also(self))
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=1.0, handler_cancellation=True)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", self._port)
@@ -118,9 +120,6 @@ class Discord:
         if self._runner is not None:
             await self._runner.cleanup()
             self._runner = None
-
-    def extend(self, app: web.Application) -> None:
-        """For whoever has more paths to offer under the same port."""
 
     @property
     def url(self) -> str:
@@ -167,15 +166,14 @@ class Discord:
         return web.Response(status=404)
 
     async def _nowhere(self, request: web.Request) -> web.Response:
-        self.violations.append(
-            f"{request.method} on a path that this server does not have: {len(request.path)} characters"
-        )
+        path = "/".join(part if len(part) < 30 else "…" for part in request.path.split("/"))  # a token is in no report
+        self.violations.append(f"this server does not have {request.method} {path}")
         return web.json_response({"message": "404: Not Found", "code": 0}, status=404)
 
     async def _sweep(self) -> None:
         while True:
             await asyncio.sleep(60)
-            self.settle()
+            self.town.settle()
 
     # --- setting the scene ----------------------------------------------------------------------------------------
 
@@ -204,28 +202,14 @@ class Discord:
 
     def text_channel(self, name: str = "general") -> Channel:
         """A new text channel."""
-        return self.new_channel(self.guild, name, kind=TEXT)
+        return self.town.new_channel(self.guild, name, kind=TEXT)
 
     def forum(self, name: str = "runs", *, tags: Iterable[str] = ()) -> Channel:
         """A new forum with these tags."""
-        made = self.new_channel(self.guild, name, kind=FORUM)
-        made.tags = [self.new_tag(tag) for tag in tags]
+        made = self.town.new_channel(self.guild, name, kind=FORUM)
+        made.tags = [self.town.new_tag(tag) for tag in tags]
         self.sockets.dispatch("CHANNEL_UPDATE", payloads.channel(made, self.world))
         return made
-
-    def new_channel(self, guild: Guild, name: str, *, kind: int, topic: str | None = None) -> Channel:
-        """A new channel of any kind, told to everybody."""
-        made = Channel(
-            self.clock.snowflake(), kind, name, guild=guild.id, position=len(self.world.channels), topic=topic
-        )
-        self.world.channels[made.id] = made
-        self.sockets.dispatch("CHANNEL_CREATE", payloads.channel(made, self.world))
-        return made
-
-    def new_tag(self, name: str, *, tag_id: str | None = None) -> Json:
-        """A tag as forums carry it."""
-        found = tag_id or str(self.clock.snowflake())
-        return {"id": found, "name": name, "moderated": False, "emoji_id": None, "emoji_name": None}
 
     def forbid(self, channel: Channel | int, *permissions: Permission) -> None:
         """The bot may no longer do this here."""
@@ -296,6 +280,11 @@ class Discord:
         return None
 
     @property
+    def invalid_requests(self) -> int:
+        """What the platform counts before it bans an address: 401, 403 and 429, except those of a shared limit."""
+        return sum(c.status in {401, 403} or (c.status == 429 and not c.shared) for c in self.calls)
+
+    @property
     def command_names(self) -> set[str]:
         """The names of all synced commands."""
         return {c["name"] for scope in self.commands.values() for c in scope.values()}
@@ -304,197 +293,5 @@ class Discord:
         """Wait until this is so, looking whenever something happened here; by the loop's time."""
         async with asyncio.timeout(within):
             while not wanted():
-                self._news.clear()
-                await self._news.wait()
-
-    def came(self) -> None:
-        """Something happened."""
-        self._news.set()
-
-    # --- what routes and people do to the world -------------------------------------------------------------------
-
-    def shown(self, message: Message) -> Json:
-        """A message as REST gives it."""
-        return payloads.message(message, self.world, files=f"{self.url}/files")
-
-    def put(self, place: Channel, message: Message) -> None:
-        """A new message stands; an ephemeral one is in nobody's history."""
-        if not message.looks:
-            message.looks.append(message.text)
-        if message.ephemeral_for is not None:
-            self.world.hidden[message.id] = message
-            self.came()
-            return
-        if place.is_thread and place.archived:
-            self.wake(place)
-        place.messages[message.id] = message
-        place.sent += 1
-        place.active_at = self.clock.now()
-        self.tell_message("MESSAGE_CREATE", message)
-
-    def changed(self, message: Message) -> None:
-        """A message has a new look."""
-        message.edited = self.clock.now()
-        message.edits += 1
-        self.tell_message("MESSAGE_UPDATE", message)
-
-    def remove(self, message: Message) -> None:
-        """A message is gone."""
-        self.world.hidden.pop(message.id, None)
-        place = self.world.channels[message.channel]
-        if place.messages.pop(message.id, None) is not None:
-            data: Json = {"id": str(message.id), "channel_id": str(place.id)}
-            data |= {"guild_id": str(place.guild)} if place.guild is not None else {}
-            self.sockets.dispatch("MESSAGE_DELETE", data, private=place.guild is None)
-        self.came()
-
-    def tell_message(self, event: str, message: Message) -> None:
-        """Tell a message to every session, bare where the intent for content is missing."""
-        if message.ephemeral_for is None:
-            place = self.world.channels[message.channel]
-            full = self.shown(message) | payloads.event_extras(message, self.world)
-            bare = full | {"content": "", "embeds": [], "attachments": [], "components": []}
-            mine = message.author is self.world.me
-            mentioned = any(u["id"] == str(self.world.me.id) for u in full["mentions"])
-            self.sockets.dispatch_message(
-                event, full, lambda: bare, private=place.kind == DM, spoken_to=mine or mentioned
-            )
-        self.came()
-
-    def react(self, message: Message, emoji: str, user: User) -> None:
-        """Add a reaction once."""
-        who = message.reactions.setdefault(emoji, [])
-        if user.id not in who:
-            who.append(user.id)
-            self._tell_reaction("MESSAGE_REACTION_ADD", message, emoji, user)
-
-    def unreact(self, message: Message, emoji: str, user: User) -> None:
-        """Take a reaction away."""
-        who = message.reactions.get(emoji, [])
-        if user.id in who:
-            who.remove(user.id)
-            if not who:
-                del message.reactions[emoji]
-            self._tell_reaction("MESSAGE_REACTION_REMOVE", message, emoji, user)
-
-    def _tell_reaction(self, event: str, message: Message, emoji: str, user: User) -> None:
-        place = self.world.channels[message.channel]
-        data: Json = {
-            "user_id": str(user.id),
-            "channel_id": str(place.id),
-            "message_id": str(message.id),
-            "message_author_id": str(message.author.id),
-            "emoji": {"id": None, "name": emoji, "animated": False},
-            "burst": False,
-            "type": 0,
-        }
-        if place.guild is not None:
-            data["guild_id"] = str(place.guild)
-            known = self.world.guilds[place.guild].members.get(user.id)
-            if known is not None and event.endswith("ADD"):
-                data["member"] = payloads.member(known)
-        self.sockets.dispatch(event, data, private=place.guild is None)
-        self.came()
-
-    def pins_changed(self, place: Channel) -> None:
-        """Somebody pinned or unpinned."""
-        last = max((m.pinned for m in place.messages.values()), default=0.0)
-        data: Json = {"channel_id": str(place.id), "last_pin_timestamp": iso(last) if last else None}
-        data |= {"guild_id": str(place.guild)} if place.guild is not None else {}
-        self.sockets.dispatch("CHANNEL_PINS_UPDATE", data)
-        self.came()
-
-    # --- threads --------------------------------------------------------------------------------------------------
-
-    def opened(self, thread: Channel) -> None:
-        """A thread is there."""
-        self.world.channels[thread.id] = thread
-        self.sockets.dispatch("THREAD_CREATE", payloads.channel(thread, self.world) | {"newly_created": True})
-        self.came()
-
-    def thread_changed(self, thread: Channel) -> None:
-        """Tell what a thread is now."""
-        self.sockets.dispatch("THREAD_UPDATE", payloads.channel(thread, self.world))
-        self.came()
-
-    def wake(self, thread: Channel) -> None:
-        """An archived thread is active again, when the guild has room for one more."""
-        thread.active_at = self.clock.now()
-        if not thread.archived:
-            return
-        assert thread.guild is not None
-        if len(self.world.threads(thread.guild)) >= self.world.guild(thread.guild).thread_cap:
-            raise Refusal(160006)
-        thread.archived, thread.archive_at = False, self.clock.now()
-        self.thread_changed(thread)
-
-    def settle(self) -> None:
-        """Archive what was idle for as long as it may be; a pinned post never is."""
-        now = self.clock.now()
-        for thread in self.world.channels.values():
-            idle = thread.is_thread and not thread.archived and not thread.flags & PINNED_POST
-            if idle and now - thread.active_at >= thread.auto_archive * 60:
-                thread.archived, thread.archive_at = True, now
-                self.thread_changed(thread)
-
-    def joins(self, thread: Channel, user_id: int) -> None:
-        """Somebody is a member of a thread."""
-        if user_id not in thread.members:
-            thread.members.append(user_id)
-            member = payloads.thread_member(thread, user_id)
-            data = {"id": str(thread.id), "guild_id": str(thread.guild), "member_count": len(thread.members)}
-            self.sockets.dispatch("THREAD_MEMBERS_UPDATE", data | {"added_members": [member], "removed_member_ids": []})
-
-    def close_channel(self, place: Channel) -> None:
-        """A channel or thread is no more, threads in it included."""
-        for thread in [c for c in self.world.channels.values() if c.parent == place.id]:
-            self.close_channel(thread)
-        del self.world.channels[place.id]
-        data: Json = {
-            "id": str(place.id),
-            "guild_id": str(place.guild),
-            "parent_id": str(place.parent),
-            "type": place.kind,
-        }
-        full = data if place.is_thread else payloads.channel(place, self.world)
-        self.sockets.dispatch("THREAD_DELETE" if place.is_thread else "CHANNEL_DELETE", full)
-        self.came()
-
-    # --- interactions ---------------------------------------------------------------------------------------------
-
-    def begin(self, interaction: Interaction, data: Json) -> None:
-        """Tell the bot what somebody did."""
-        self.interactions[interaction.token] = interaction
-        place = interaction.channel
-        may = self.world.permissions
-        packet: Json = {
-            "id": str(interaction.id),
-            "application_id": str(self.world.application),
-            "type": interaction.kind,
-            "token": interaction.token,
-            "version": 1,
-            "data": data,
-            "channel_id": str(place.id),
-            "channel": payloads.channel(place, self.world) | {"permissions": str(may(interaction.user.id, place))},
-            "app_permissions": str(may(self.world.me.id, place)),
-            "locale": "en-GB",
-            "entitlements": [],
-            "attachment_size_limit": 10 << 20,
-            "context": 0 if place.guild is not None else 1,
-            "authorizing_integration_owners": {"0": str(place.guild or 0)},
-        }
-        if place.guild is None:
-            packet["user"] = payloads.user(interaction.user)
-        else:
-            guild = self.world.guild(place.guild)
-            member = payloads.member(guild.members[interaction.user.id])
-            packet |= {
-                "guild_id": str(guild.id),
-                "guild": {"id": str(guild.id), "locale": "en-US", "features": []},
-                "guild_locale": "en-US",
-                "member": member | {"permissions": str(may(interaction.user.id, place))},
-            }
-        if interaction.source is not None:
-            packet["message"] = self.shown(interaction.source)
-        self.sockets.dispatch("INTERACTION_CREATE", packet)
-        self.came()
+                self.town.news.clear()
+                await self.town.news.wait()

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable
 import discord
 import pytest
 
-from tests.discordapi import Discord
+from tests.discordapi import Discord, Fault
 from tests.discordapi.client import TOKEN, running
 
 pytestmark = pytest.mark.looptime
@@ -76,6 +76,40 @@ async def test_the_budget_for_all_is_told_as_global() -> None:
         assert 0.9 < took < 2.5
         assert api.told_to_wait > 0
         assert all(len(api.messages(room)) == 2 for room in rooms)
+
+
+async def test_interactions_are_outside_the_budget_for_all() -> None:
+    async with Discord(token=TOKEN) as api:
+        room = api.text_channel()
+        ann = api.person(7, "ann")
+        api.limits.everything.limit = 5
+        async with running(api) as client:
+
+            async def answer(interaction: discord.Interaction) -> None:
+                await interaction.response.defer()
+
+            client.answering = answer
+            await asyncio.sleep(1)
+            view = _view(Button(label="x", custom_id="x"))
+            view.stop()
+            await client.room(room.id).send("?", view=view)
+            async with asyncio.TaskGroup() as tasks:
+                pressed = [tasks.create_task(ann.presses(api.messages(room)[0], "x")) for _ in range(20)]
+        assert all(one.result().answered for one in pressed)
+        assert api.told_to_wait == 0
+
+
+async def test_a_banned_address_would_be_counted() -> None:
+    async with Discord(token=TOKEN) as api:
+        room = api.text_channel()
+        async with running(api) as client:
+            for fault in (Fault.unauthorised(), Fault.refused(50013), Fault.banned(), Fault.broken(503)):
+                api.fail("POST", fault)
+                with pytest.raises(discord.HTTPException):
+                    await client.room(room.id).send("x")
+            api.fail("POST", Fault.busy(1, scope="shared"))
+            await client.room(room.id).send("x")
+        assert api.invalid_requests == 3
 
 
 async def test_edits_of_an_old_message_have_their_own_small_limit() -> None:
