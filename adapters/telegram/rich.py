@@ -51,26 +51,30 @@ def _parts(html: str) -> list[InputRichMessage]:
     most = MOST_BYTES
     while True:
         found = split_rich(InputRichMessage(html=html), byte_limit=most, block_limit=MOST_BLOCKS)
-        if all(_fits(str(part.html)) for part in found):
-            return found
+        read = [_Read(str(part.html)) for part in found]
+        if all(one.blocks <= MOST_BLOCKS and one.size <= MOST_BYTES for one in read):
+            return [part for part, one in zip(found, read, strict=True) if one.says_something]
         if most <= LEAST_BYTES:
             raise ValueError("a block that cannot be split")
-        most //= 2
+        most = most * 3 // 4
 
 
-def _fits(html: str) -> bool:
-    counted = _Blocks()
-    counted.feed(html)
-    return counted.blocks <= MOST_BLOCKS and len(html.encode()) <= MOST_BYTES
+class _Read(HTMLParser):
+    """What is counted of a part: bytes, blocks of any depth, and whether there is a word in it."""
 
-
-class _Blocks(HTMLParser):
-    def __init__(self) -> None:
+    def __init__(self, html: str) -> None:
         super().__init__()
+        self.size = len(html.encode())
         self.blocks = 0
+        self.says_something = False
+        self.feed(html)
+        self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.blocks += tag in BLOCKS
+
+    def handle_data(self, data: str) -> None:
+        self.says_something = self.says_something or bool(data.strip())
 
 
 def _text(text: str) -> str:

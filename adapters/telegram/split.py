@@ -66,6 +66,8 @@ def tail(styled: Styled, *, room: int, entities: int) -> Styled:
     line = text.find("\n", start, start + (len(text) - start) // 4)
     word = text.find(" ", start, start + 40)
     start = line + 1 if line >= 0 else word + 1 if word >= 0 else _forward(text, start)
+    while start < len(text) and text[start] == "\n":
+        start += 1
     return Styled("…") + styled.cut(start, len(text))
 
 

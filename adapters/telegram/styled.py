@@ -144,6 +144,7 @@ def nested(styled: Styled) -> Styled:
         for span in _apart(by_kind.get(kind, []))
         for part in _without(span, shut, begins)
     ]
+    quotes = _whole(quotes, sorted(shut + links))
     spans = _uncrossed([*quotes, *links, *shut, *(span for span in styles if span.start < span.end)])
     return Styled(text, tuple(spans))
 
@@ -165,6 +166,18 @@ def _apart(spans: Iterable[Span], around: Sequence[Span] = ()) -> list[Span]:
         if (kept and kept[-1].end > span.start) or (before >= 0 and around[before].end > span.start):
             continue
         kept.append(span)
+    return kept
+
+
+def _whole(quotes: Iterable[Span], inside: Sequence[Span]) -> list[Span]:
+    """The quotes that end in the middle of no code and no link, and stand in none."""
+    begins = [span.start for span in inside]
+    kept = []
+    for quote in quotes:
+        first, last = bisect_right(begins, quote.start) - 1, bisect_left(begins, quote.end) - 1
+        begun = first >= 0 and inside[first].start < quote.start < inside[first].end
+        if not begun and (last < 0 or inside[last].end <= quote.end):
+            kept.append(quote)
     return kept
 
 
