@@ -33,17 +33,31 @@ def _state(settings: Settings, unavailable: Mapping[str, str]) -> list[tuple[str
     """One line for each thing that may be missing."""
     model = unavailable.get("claude", "")
     budget = f"each run may cost up to ${settings.max_budget_usd:.2f} (MAX_BUDGET_USD)"
-    later = "this version has no adapter for it yet; the page can do everything it will do."
-    told = {True: "its token is set, but ", False: ""}
     isolation = (
         "agents run as plain processes with your user's rights: no isolation. A cluster runtime is not in this version."
     )
     return [
         ("model", f"missing: {model}" if model else f"ready, {budget}."),
-        ("Telegram", f"missing: {told[bool(settings.telegram_token)]}{later}"),
-        ("Discord", f"missing: {told[bool(settings.discord_token)]}{later}"),
+        ("Telegram", _telegram(settings)),
+        ("Discord", _discord(settings)),
         ("Kubernetes", f"missing: {isolation}"),
     ]
+
+
+def _telegram(settings: Settings) -> str:
+    if not settings.telegram_token:
+        return "missing: make a bot with @BotFather and set TELEGRAM_TOKEN and TELEGRAM_ALLOWED_USERS (see README.md)."
+    groups = len(settings.telegram_allowed_chats)
+    also = f" and in {groups} group{'s' if groups > 1 else ''}" if groups else ""
+    return f"write /start to your bot, in a private chat{also}. If it stays silent: python -m bot doctor."
+
+
+def _discord(settings: Settings) -> str:
+    if not settings.discord_token:
+        return "missing: make a bot in the portal and set DISCORD_TOKEN and DISCORD_ALLOWED_GUILDS (see README.md)."
+    named = settings.discord_allowed_users or settings.discord_allowed_roles
+    who = "the people and roles that you listed" if named else "members who may manage the server"
+    return f"type /launch in your server; it listens to {who}. If it stays silent: python -m bot doctor."
 
 
 def say(words: str) -> None:

@@ -10,8 +10,8 @@ import gc
 import signal
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -19,18 +19,17 @@ import structlog
 from adapters.disk import open_artifacts
 from adapters.local import LocalRuntime
 from adapters.sqlite import Database, open_store
-from adapters.web.chat import WebChat
+from bot.chats import open_chats
 from bot.claude import ensure_claude
 from bot.listener import application, listening
 from bot.lock import only_bot
 from bot.metrics import RoomMetrics
 from bot.profiles import shipped_agents
 from bot.settings import Settings, guest_environment
-from orchestrator.commands import COMMANDS
 from orchestrator.core import Orchestrator, Rules
 from orchestrator.errors import Broken
-from orchestrator.gate import Gate, Rule
-from orchestrator.nouns import Conversation
+from orchestrator.gate import Gate
+from orchestrator.nouns import Conversation, Person
 from orchestrator.ports import Store
 
 log = structlog.get_logger()
@@ -87,24 +86,22 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncIterato
     async with (
         open_store(data / "army.db") as database,
         LocalRuntime(data / "runs", python=sys.executable, env=guest) as runtime,
+        AsyncExitStack() as doors,
     ):
         await _seed(database.store)
         artifacts = await open_artifacts(data / "files")
-        chat = WebChat(
-            database.notes("web"),
-            artifacts,
-            token=settings.web_token.reveal(),
-            commands=[
-                (f"/{name}", f"{about}{f' ({arguments})' if arguments else ''}") for name, arguments, about in COMMANDS
-            ],
-        )
+
+        async def suggest(person: Person, where: Conversation, typed: str) -> Sequence[tuple[str, str]]:
+            return await room.suggest(person, where, typed)
+
+        chats = await doors.enter_async_context(open_chats(settings, database, artifacts, suggest=suggest))
         room = Orchestrator(
             store=database.store,
             notes=database.notes("core"),
             artifacts=artifacts,
-            chats={chat.platform: chat},
+            chats=chats.by_platform,
             runtime=runtime,
-            gate=Gate({"web": Rule(people=frozenset({"owner"}), chats=frozenset({"lobby", "runs"}))}),
+            gate=Gate(chats.rules),
             clock=time.time,
             rules=Rules(
                 max_runs=settings.max_runs,
@@ -114,7 +111,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncIterato
             ),
         )
         app = application(ready=room.ready.is_set, metrics=RoomMetrics(room).text, token=settings.web_token.reveal())
-        chat.add_routes(app)
+        chats.add_routes(app)
         async with listening(app, settings.http_bind) as port, _daily(database):
             yield House(room, port, unavailable)
 

@@ -48,5 +48,24 @@ class RoomMetrics:
         yield GaugeMetricFamily(
             "army_live_cost_dollars", "What the live runs have cost", value=sum(run.state.cost_usd for run in live)
         )
+        yield from self._chats()
         yield GaugeMetricFamily("army_ready", "1 when people are heard", value=int(self._room.ready.is_set()))
         yield GaugeMetricFamily("army_start_time_seconds", "When the bot began, Unix seconds", value=self._began)
+
+    def _chats(self) -> Iterator[Metric]:
+        """How each platform is doing; one that was never heard has no age."""
+        label = ["platform"]
+        silence = GaugeMetricFamily(
+            "army_chat_silence_seconds", "Since the last successful poll or heartbeat", labels=label
+        )
+        heard = GaugeMetricFamily("army_chat_heard", "1 when people are heard there", labels=label)
+        aside = GaugeMetricFamily(
+            "army_chat_unreadable", "Updates that could not be read and were kept aside", labels=label
+        )
+        for chat in self._room.chats:
+            pulse = chat.pulse()
+            if pulse.heard:
+                silence.add_metric([chat.platform], max(0.0, time.time() - pulse.heard))
+            heard.add_metric([chat.platform], int(bool(pulse.heard) and not pulse.trouble))
+            aside.add_metric([chat.platform], pulse.aside)
+        yield from (silence, heard, aside)

@@ -21,6 +21,9 @@ from bot.dotenv import read_dotenv
 OUR_PREFIXES = ("TELEGRAM_", "DISCORD_", "ALERTMANAGER_", "KUBE_")
 """Names in the environment that begin so and are close to a setting's are taken for typos."""
 
+TELEGRAM = "https://api.telegram.org"
+DISCORD = "https://discord.com/api/v10"
+
 PASSED_ON = (
     "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "no_proxy", "all_proxy",
     "SSL_CERT_FILE", "SSL_CERT_DIR", "NODE_EXTRA_CA_CERTS", "CLAUDE_CODE_MAX_RETRIES",
@@ -79,12 +82,16 @@ class Settings:
     telegram_token: Secret = Secret()
     telegram_allowed_users: frozenset[str] = frozenset()
     telegram_allowed_chats: frozenset[str] = frozenset()
-    telegram_api_base: str = "https://api.telegram.org"
+    telegram_rich_chats: frozenset[str] = frozenset()
+    telegram_api_base: str = TELEGRAM
+    telegram_webhook_url: str = ""
+    telegram_webhook_secret: Secret = Secret()
     discord_token: Secret = Secret()
     discord_allowed_guilds: frozenset[str] = frozenset()
+    discord_allowed_channels: frozenset[str] = frozenset()
     discord_allowed_users: frozenset[str] = frozenset()
     discord_allowed_roles: frozenset[str] = frozenset()
-    discord_api_base: str = "https://discord.com/api/v10"
+    discord_api_base: str = DISCORD
     discord_gateway_url: str = ""
     http_bind: Bind = Bind("127.0.0.1", 30080)
     web_token: Secret = Secret()
@@ -177,14 +184,18 @@ def _contradictions(settings: Settings, *, wrong: list[str]) -> Iterable[str]:
         )
     if settings.telegram_token and not settings.telegram_allowed_users and "TELEGRAM_ALLOWED_USERS" not in wrong:
         yield "TELEGRAM_ALLOWED_USERS is missing: with TELEGRAM_TOKEN alone nobody may talk to the bot."
-    people = settings.discord_allowed_users or settings.discord_allowed_roles
-    if settings.discord_token and not people and not {"DISCORD_ALLOWED_USERS", "DISCORD_ALLOWED_ROLES"} & set(wrong):
-        yield (
-            "DISCORD_ALLOWED_USERS or DISCORD_ALLOWED_ROLES is missing: with DISCORD_TOKEN alone nobody may talk "
-            "to the bot."
-        )
     if settings.discord_token and not settings.discord_allowed_guilds and "DISCORD_ALLOWED_GUILDS" not in wrong:
         yield "DISCORD_ALLOWED_GUILDS is missing: with DISCORD_TOKEN alone the bot may speak in no server."
+    if bool(settings.telegram_webhook_url) != bool(settings.telegram_webhook_secret):
+        yield (
+            "TELEGRAM_WEBHOOK_URL and TELEGRAM_WEBHOOK_SECRET belong together: without the secret anybody could "
+            "pretend to be Telegram. Leave both out to poll, which needs no public address."
+        )
+    if bool(settings.discord_gateway_url) != (settings.discord_api_base != DISCORD):
+        yield (
+            "DISCORD_API_BASE and DISCORD_GATEWAY_URL belong together: with one of them alone the bot would show its "
+            "token to two different servers."
+        )
 
 
 def _perhaps(name: str) -> str:
@@ -235,6 +246,24 @@ def _url(*schemes: str) -> Callable[[str], str]:
     return parse
 
 
+def _safe_url(secure: str, plain: str) -> Callable[[str], str]:
+    """An address that gets a token: nothing between may read it."""
+
+    def parse(text: str) -> str:
+        url = _url(secure, plain)(text)
+        if urlsplit(url).scheme == plain and not Bind(str(urlsplit(url).hostname), 0).loopback:
+            raise ValueError(f"{text!r} would carry the token in the open; only on this machine may it be {plain}://")
+        return url
+
+    return parse
+
+
+def _secret_word(text: str) -> Secret:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{16,256}", text):
+        raise ValueError("a secret has 16 to 256 letters, digits, _ and -; make one with: openssl rand -hex 32")
+    return Secret(text)
+
+
 def _bind(text: str) -> Bind:
     host, colon, port = text.rpartition(":")
     host = host.removeprefix("[").removesuffix("]")
@@ -279,13 +308,17 @@ PARSERS: Mapping[str, Callable[[str], Any]] = {
     "TELEGRAM_TOKEN": _telegram_token,
     "TELEGRAM_ALLOWED_USERS": _ids(signed=False),
     "TELEGRAM_ALLOWED_CHATS": _ids(signed=True),
-    "TELEGRAM_API_BASE": _url("http", "https"),
+    "TELEGRAM_RICH_CHATS": _ids(signed=True),
+    "TELEGRAM_API_BASE": _safe_url("https", "http"),
+    "TELEGRAM_WEBHOOK_URL": _safe_url("https", "http"),
+    "TELEGRAM_WEBHOOK_SECRET": _secret_word,
     "DISCORD_TOKEN": _one_word,
     "DISCORD_ALLOWED_GUILDS": _ids(signed=False),
+    "DISCORD_ALLOWED_CHANNELS": _ids(signed=False),
     "DISCORD_ALLOWED_USERS": _ids(signed=False),
     "DISCORD_ALLOWED_ROLES": _ids(signed=False),
-    "DISCORD_API_BASE": _url("http", "https"),
-    "DISCORD_GATEWAY_URL": _url("ws", "wss"),
+    "DISCORD_API_BASE": _safe_url("https", "http"),
+    "DISCORD_GATEWAY_URL": _safe_url("wss", "ws"),
     "HTTP_BIND": _bind,
     "WEB_TOKEN": _one_word,
     "ALERTMANAGER_TOKEN": _one_word,

@@ -56,6 +56,7 @@ def test_everything_can_be_set() -> None:
             "DISCORD_TOKEN": "tok",
             "DISCORD_ALLOWED_GUILDS": "1",
             "DISCORD_ALLOWED_ROLES": "2",
+            "DISCORD_API_BASE": "http://127.0.0.1:8082/api/v10",
             "DISCORD_GATEWAY_URL": "ws://127.0.0.1:8082/gateway",
             "HTTP_BIND": "[::]:8080",
             "WEB_TOKEN": "let-me-in",
@@ -117,9 +118,28 @@ def test_a_bind_that_is_none(bind: str) -> None:
     assert "127.0.0.1:30080" in told, "the sentence shows what a good one looks like"
 
 
-def test_a_platform_with_a_token_needs_people() -> None:
+def test_a_platform_with_a_token_needs_people_or_a_server() -> None:
     assert len(mistakes({"TELEGRAM_TOKEN": "1:a"})) == 1
-    assert len(mistakes({"DISCORD_TOKEN": "a"})) == 2
+    (told,) = mistakes({"DISCORD_TOKEN": "a"})
+    assert told.startswith("DISCORD_ALLOWED_GUILDS is missing")
+    assert read_settings({"DISCORD_TOKEN": "a", "DISCORD_ALLOWED_GUILDS": "1"}).discord_allowed_guilds == {"1"}
+
+
+@pytest.mark.parametrize(
+    "environ",
+    [
+        {"TELEGRAM_API_BASE": "http://10.0.0.5:8081"},
+        {"TELEGRAM_API_BASE": "ftp://127.0.0.1"},
+        {"DISCORD_API_BASE": "http://example.test/api/v10", "DISCORD_GATEWAY_URL": "wss://example.test/gateway"},
+        {"DISCORD_API_BASE": "http://127.0.0.1:1/api/v10"},
+        {"DISCORD_GATEWAY_URL": "ws://127.0.0.1:1/gateway"},
+        {"TELEGRAM_WEBHOOK_URL": "https://army.example.test"},
+        {"TELEGRAM_WEBHOOK_SECRET": "0123456789abcdef"},
+        {"TELEGRAM_WEBHOOK_URL": "https://army.example.test", "TELEGRAM_WEBHOOK_SECRET": "short"},
+    ],
+)
+def test_a_token_goes_only_where_it_was_clearly_meant_to_go(environ: dict[str, str]) -> None:
+    assert mistakes(environ)
 
 
 def test_probable_typos_are_named_and_strangers_left_alone() -> None:
