@@ -25,9 +25,10 @@ from adapters.discord.quiet import Quiet
 from adapters.discord.speaking import KEPT, NOBODY, Speaking
 from adapters.discord.threads import Threads
 from adapters.discord.wire import Wire
-from orchestrator.errors import Refused, Trouble
+from orchestrator.errors import Trouble
 from orchestrator.nouns import Conversation, Message, MessageId, Pace, Pulse, Sign
 from orchestrator.ports import Artifacts, Notes, Receive
+from orchestrator.tasks import until_first
 
 log = structlog.get_logger()
 
@@ -88,24 +89,24 @@ class DiscordChat:
 
     async def serve(self, receive: Receive) -> None:
         """See `orchestrator.ports.Chat.serve`."""
-        refused: Refused | None = None
+        ended: Trouble | None = None
         async with asyncio.TaskGroup() as group:
             self._group, self._receive = group, receive
             self._quiet.begin(group)
             chores = group.create_task(self._keep())
             try:
                 await self._hearing.begin(group, receive)
-                await self._gateway.hold()
-            except Refused as why:
-                refused = why
+                await until_first(self._gateway.hold(), self._wire.refused())
+            except Trouble as why:
+                ended = why  # raised in here, it would come out in a group
             finally:
                 self._group, self._receive = None, None
                 self._hearing.end()
                 self._quiet.end()
                 for task in (chores, *self._taking):
                     task.cancel()
-        if refused is not None:
-            raise refused
+        if ended is not None:
+            raise ended
 
     async def _keep(self) -> None:
         """Tell the commands, and drop notes that nobody needs any more, now and then."""

@@ -19,7 +19,7 @@ from adapters.discord.files import fetched
 from adapters.discord.people import PLATFORM, People
 from adapters.discord.quiet import Quiet
 from adapters.discord.wire import Wire
-from orchestrator.errors import Broken, Gone, Refused, Trouble
+from orchestrator.errors import Broken, Busy, Gone, Refused, Trouble
 from orchestrator.nouns import Conversation, File, Inbound, MessageId
 from orchestrator.ports import Artifacts, Notes, Receive
 
@@ -31,6 +31,9 @@ PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 FILE_TRIES = 4
 MOST_WAITING = 500
 """Messages of a channel that wait; with more, the rest is read back later."""
+
+READ_EVERY = 0.04
+"""Seconds between two pages that are read back: Discord allows fifty requests in a second for all that we do."""
 
 PAGE = 100
 MOST_PAGES_ELSEWHERE = 5
@@ -49,6 +52,7 @@ class _Ear:
     last: int
     queue: deque[discord.Message | None] = field(default_factory=deque)
     missed: bool = False
+    kept: bool = True  # how far it was heard is noted, so that it is read back after a restart
     task: asyncio.Task[None] | None = None
 
 
@@ -65,6 +69,7 @@ class Hearing:
         self._guilds = frozenset(guilds)
         self._people = People(wire)
         self._quiet = quiet
+        self._reading = asyncio.Lock()
         self._ears: dict[int, _Ear] = {}
         self._group: asyncio.TaskGroup | None = None
         self._receive: Receive | None = None
@@ -99,18 +104,22 @@ class Hearing:
     def closed(self, where: Conversation) -> None:
         """A thread that needs no reading back any more."""
         ear = self._ears.get(int(where.thread))
-        if ear is not None and ear.task is None:
-            del self._ears[int(where.thread)]
+        if ear is not None:
+            ear.kept = False
+            if ear.task is None:
+                del self._ears[int(where.thread)]
 
     def anew(self) -> None:
         """A new session has begun: what was said between it and the last one was told to nobody."""
-        for channel, ear in list(self._ears.items()):
+        for channel, ear in self._ears.items():
             ear.queue.append(None)
             self._work(channel, ear)
 
     def message(self, message: discord.Message) -> None:
         """Somebody wrote something."""
         if message.author.bot or message.webhook_id is not None or message.type not in _SAID:
+            if message.type is discord.MessageType.pins_add and message.author.id == self._wire.me:
+                self._quiet.tidy(message)
             return
         if message.guild is None and isinstance(message.channel, discord.DMChannel):
             self._quiet.private(message)
@@ -136,10 +145,11 @@ class Hearing:
         ours = isinstance(channel, discord.Thread) and channel.owner_id == self._wire.me
         if not ours and not self._is_to_us(message):
             return None
-        parent, thread = (
-            (channel.parent_id, str(channel.id)) if isinstance(channel, discord.Thread) else (channel.id, "")
-        )
-        ear = self._ears[channel.id] = _Ear(Conversation(PLATFORM, f"{guild}/{parent}", thread), message.id - 1)
+        where = Conversation(PLATFORM, f"{guild}/{channel.id}")
+        if isinstance(channel, discord.Thread):
+            where = Conversation(PLATFORM, f"{guild}/{channel.parent_id}", str(channel.id))
+        # A thread of ours that is not known is one whose run has ended, and needs no reading back.
+        ear = self._ears[channel.id] = _Ear(where, message.id - 1, kept=not where.thread)
         return ear
 
     def _is_to_us(self, message: discord.Message) -> bool:
@@ -170,6 +180,8 @@ class Hearing:
                 self.aside += 1
                 log.exception("a message was set aside", channel=channel)
         ear.task = None
+        if not ear.kept:
+            self._ears.pop(channel, None)
 
     async def _hear(self, ear: _Ear, message: discord.Message) -> None:
         if message.id <= ear.last:
@@ -179,6 +191,8 @@ class Hearing:
         elif ear.where.thread or self._is_to_us(message):
             await self._bring(ear, message)
         ear.last = message.id
+        if not ear.kept:
+            return
         try:
             await self._notes.put({f"live/{message.channel.id}": f"{ear.where.chat} {message.id}"})
         except Broken as why:  # it is read back once more then, and known by its key
@@ -250,10 +264,12 @@ class Hearing:
                         break
             except (Gone, Refused) as why:
                 log.info("a channel is not read back any more", channel=channel, why=str(why))
+                ear.kept = False
                 await self._notes.put({f"live/{channel}": None})
             except Trouble as why:
-                log.warning("a channel could not be read back", channel=channel, again_in=pause, why=str(why))
-                await asyncio.sleep(pause)
+                patience = max(pause, why.seconds + 1) if isinstance(why, Busy) else pause
+                log.warning("a channel could not be read back", channel=channel, again_in=patience, why=str(why))
+                await asyncio.sleep(patience)
                 continue
             return
 
@@ -265,4 +281,6 @@ class Hearing:
             past = place.history(limit=PAGE, after=discord.Object(id=ear.last), oldest_first=True)
             return [message async for message in past]
 
-        return await self._wire.ask(read)
+        async with self._reading:
+            await asyncio.sleep(READ_EVERY)
+            return await self._wire.ask(read)

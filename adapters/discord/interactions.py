@@ -82,7 +82,7 @@ class Interactions:
         until = loop.time() + FIRST_ANSWER
         while True:
             try:
-                await self._wire.ask(lambda _: answer(), seconds=max(0.1, (until - loop.time()) / 2))
+                await self._wire.reply(lambda _: answer(), seconds=max(0.1, (until - loop.time()) / 2))
             except Declined as why:
                 if why.code != ACKNOWLEDGED:
                     raise
@@ -107,7 +107,7 @@ class Interactions:
             for name, about in found[:MOST_CHOICES]
             if 0 < len(name) <= CHOICE
         ]
-        await self._wire.ask(lambda _: interaction.response.autocomplete(choices), seconds=FIRST_ANSWER / 2)
+        await self._wire.reply(lambda _: interaction.response.autocomplete(choices), seconds=FIRST_ANSWER / 2)
 
     def _wants_form(self, interaction: Interaction) -> bool:
         """A launch without a task or a file."""
@@ -199,15 +199,15 @@ class Interactions:
     async def _done(self, interaction: Interaction, words: str) -> None:
         """The "thinking" goes, or becomes words."""
         if not words:
-            await self._wire.ask(lambda _: interaction.delete_original_response())
+            await self._wire.reply(lambda _: interaction.delete_original_response())
             return
-        await self._wire.ask(
+        await self._wire.reply(
             lambda _: interaction.edit_original_response(content=_rendered(words), allowed_mentions=NOBODY)
         )
 
     async def _say(self, interaction: Interaction, words: str) -> None:
         """Words under a button, for who pressed it alone."""
-        await self._wire.ask(
+        await self._wire.reply(
             lambda _: interaction.followup.send(
                 _rendered(words), ephemeral=True, allowed_mentions=NOBODY, suppress_embeds=True
             )

@@ -25,6 +25,7 @@ class _Bucket:
     per: float = START.per
     left: int = 1
     opens: float = 0.0
+    closed: float = 0.0
 
 
 @dataclass(slots=True)
@@ -59,18 +60,26 @@ class Paces:
             bucket.per = max(0.5, math.ceil(wait * 2) / 2)  # the whole window, but for the way of the answer
         known.pace = _pace(known.buckets)
 
+    def close(self, method: str, path: str, *, until: float) -> None:
+        """A channel asked for patience: nothing of this kind leaves for it before that time."""
+        channel = _messages_of(method, path)
+        if channel is not None:
+            known = self._channels.setdefault(channel, _Channel())
+            known.buckets.setdefault(method, _Bucket(START.burst + 1)).closed = until
+
     def of(self, channel: str) -> Pace:
         """What this channel bears."""
         known = self._channels.get(channel)
         return known.pace if known else START
 
     def wait(self, method: str, channel: str, *, now: float) -> float:
-        """Seconds until a send or an edit would not be the last one of its bucket."""
+        """Seconds until a send or an edit is welcome, and is not the last one of its bucket."""
         known = self._channels.get(channel)
         bucket = known.buckets.get(method) if known else None
-        if bucket is None or now >= bucket.opens or bucket.left > (1 if bucket.limit > 1 else 0):
+        if bucket is None:
             return 0.0
-        return bucket.opens - now
+        is_free = now >= bucket.opens or bucket.left > (1 if bucket.limit > 1 else 0)
+        return max(0.0, bucket.closed - now, 0.0 if is_free else bucket.opens - now)
 
 
 def _pace(buckets: Mapping[str, _Bucket]) -> Pace:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Coroutine
+from typing import Any
 
 import discord
 import structlog
@@ -51,43 +52,60 @@ class Quiet:
 
     def private(self, message: discord.Message) -> None:
         """Somebody wrote to the bot in private."""
-        self._once(message, lambda _: self._answer(message, PRIVATE))
+        if self._is_due(message):
+            self._begin(self._answer(message, PRIVATE))
 
     def refused(self, message: discord.Message, words: str, *, aloud: bool) -> None:
         """A message was refused; `aloud`: with the words, since it was meant for the bot."""
-        if aloud:
-            self._once(message, lambda _: self._answer(message, words))
-        else:
-            self._once(message, lambda client: client.http.add_reaction(message.channel.id, message.id, MARK))
+        if self._is_due(message):
+            self._begin(self._answer(message, words) if aloud else self._mark(message))
 
-    def _once(self, message: discord.Message, what: Callable[[discord.Client], Awaitable[object]]) -> None:
+    def tidy(self, notice: discord.Message) -> None:
+        """Discord's own line about a dashboard that was pinned goes: it would come again every hour."""
+        self._begin(self._wire.ask(lambda client: client.http.delete_message(notice.channel.id, notice.id)))
+
+    def _is_due(self, message: discord.Message) -> bool:
+        """Whether this person was told nothing in this place for a while; they are now."""
         now = asyncio.get_running_loop().time()
         key = (message.channel.id, message.author.id)
         last = self._told.get(key)
-        if self._group is None or len(self._saying) >= MOST_AT_ONCE or (last is not None and now - last < RARELY):
-            return
+        if last is not None and now - last < RARELY:
+            return False
         self._told[key] = now
         self._told.move_to_end(key)
         if len(self._told) > MOST_REMEMBERED:
             self._told.popitem(last=False)
-        task = self._group.create_task(self._say(what))
+        return True
+
+    def _begin(self, work: Coroutine[Any, Any, object]) -> None:
+        if self._group is None or len(self._saying) >= MOST_AT_ONCE:
+            work.close()
+            return
+        task = self._group.create_task(_done(work))
         self._saying.add(task)
         task.add_done_callback(self._saying.discard)
 
-    async def _say(self, what: Callable[[discord.Client], Awaitable[object]]) -> None:
-        try:
-            await self._wire.ask(what)
-        except Trouble as why:
-            log.info("a refusal was not shown", why=str(why))
+    async def _mark(self, message: discord.Message) -> None:
+        await self._wire.ask(lambda client: client.http.add_reaction(message.channel.id, message.id, MARK))
 
-    @staticmethod
-    async def _answer(message: discord.Message, words: str) -> None:
+    async def _answer(self, message: discord.Message, words: str) -> None:
         text = pieces(Message(text=words)).texts[0]
-        await message.channel.send(
-            text,
-            reference=message.to_reference(fail_if_not_exists=False),
-            mention_author=False,
-            allowed_mentions=NOBODY,
-            silent=True,
-            suppress_embeds=True,
-        )
+
+        async def send(_client: discord.Client) -> None:
+            await message.channel.send(
+                text,
+                reference=message.to_reference(fail_if_not_exists=False),
+                mention_author=False,
+                allowed_mentions=NOBODY,
+                silent=True,
+                suppress_embeds=True,
+            )
+
+        await self._wire.speak("POST", message.channel.id, send)
+
+
+async def _done(work: Coroutine[Any, Any, object]) -> None:
+    try:
+        await work
+    except Trouble as why:
+        log.info("not told", why=str(why))

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from hashlib import sha256
 from typing import Any
 
@@ -98,7 +99,7 @@ class Speaking:
         channel = channel_of(where)
         for id_ in ids_of(message_id):
             with suppress(Gone):
-                await self._awake(channel, lambda client, id_=id_: client.http.delete_message(channel, id_))  # type: ignore[misc]
+                await self._awake(channel, partial(_removed, channel=channel, id_=id_), method="DELETE")
             self._looks.pop(id_, None)
             self._cards.pop(id_, None)
 
@@ -179,7 +180,7 @@ class Speaking:
             await self._notes.put({note: str(id_)})
             for old in before:
                 if old != id_:
-                    await self._wire.ask(lambda client, old=old: client.http.unpin_message(channel, old))  # type: ignore[misc]
+                    await self._wire.ask(partial(_unpinned, channel=channel, id_=old))
         except Trouble as why:
             log.info("dashboard not pinned", channel=channel, why=str(why))
 
@@ -188,18 +189,18 @@ class Speaking:
     async def _change(self, channel: int, ids: Sequence[int], parts: Sequence[Part]) -> None:
         for id_, part in zip(ids, parts, strict=True):
             if self._looks.get(id_) != part.look:
-                await self._awake(channel, lambda client, id_=id_, part=part: _edited(client, channel, id_, part))  # type: ignore[misc]
+                await self._awake(channel, partial(_edited, channel=channel, id_=id_, part=part), method="PATCH")
                 self._seen(id_, part)
 
-    async def _awake(self, channel: int, what: Callable[[discord.Client], object]) -> None:
+    async def _awake(self, channel: int, what: Callable[[discord.Client], Awaitable[None]], *, method: str) -> None:
         """Do this in a thread that may have been archived meanwhile."""
         try:
-            await self._wire.speak("PATCH", channel, what)  # type: ignore[arg-type]
+            await self._wire.speak(method, channel, what)
         except Declined as why:
             if why.code != ARCHIVED:
                 raise
             await self._wire.ask(lambda client: client.http.edit_channel(channel, archived=False))
-            await self._wire.speak("PATCH", channel, what)  # type: ignore[arg-type]
+            await self._wire.speak(method, channel, what)
 
     def _seen(self, id_: int, part: Part) -> None:
         self._looks[id_] = part.look
@@ -209,7 +210,15 @@ class Speaking:
                 known.popitem(last=False)
 
 
-async def _edited(client: discord.Client, channel: int, id_: int, part: Part) -> None:
+async def _removed(client: discord.Client, *, channel: int, id_: int) -> None:
+    await client.http.delete_message(channel, id_)
+
+
+async def _unpinned(client: discord.Client, *, channel: int, id_: int) -> None:
+    await client.http.unpin_message(channel, id_)
+
+
+async def _edited(client: discord.Client, *, channel: int, id_: int, part: Part) -> None:
     message = client.get_partial_messageable(channel).get_partial_message(id_)
     files: Sequence[Upload] = part.files
     attached = [file.made() for file in files] if files else discord.utils.MISSING

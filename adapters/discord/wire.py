@@ -54,6 +54,8 @@ class Wire:
     def __init__(self, *, token: str, api_base: str, gateway_url: str, make: Made) -> None:
         self.paces = Paces()
         self.trouble = ""
+        self._refused = asyncio.Event()
+        self._hushed = 0.0  # until then, by the loop's time, nothing leaves but answers to interactions
         self._token = token
         self._addresses = (api_base.rstrip("/"), gateway_url)
         self._make = make
@@ -96,7 +98,13 @@ class Wire:
     def refuse(self, why: str) -> Refused:
         """Nothing works until the operator has changed something: no request leaves from now on."""
         self.trouble = why
+        self._refused.set()
         return Refused(why)
+
+    async def refused(self) -> None:
+        """Wait until nothing works any more, and raise `Refused`."""
+        await self._refused.wait()
+        raise Refused(self.trouble)
 
     async def client(self) -> discord.Client:
         """The client, logged in. Raises `Refused` for a token that is not accepted, `Broken`, `Busy`."""
@@ -130,6 +138,13 @@ class Wire:
 
     async def ask(self, what: Callable[[discord.Client], Awaitable[T]], *, seconds: float = SECONDS) -> T:
         """Do one request and return what came of it. Raises `Trouble`."""
+        wait = self._hushed - asyncio.get_running_loop().time()
+        if wait > 0:
+            raise Busy("Discord asks for patience everywhere.", seconds=wait, everywhere=True)
+        return await self.reply(what, seconds=seconds)
+
+    async def reply(self, what: Callable[[discord.Client], Awaitable[T]], *, seconds: float = SECONDS) -> T:
+        """Answer an interaction: those are outside of what Discord allows a bot in all. Raises `Trouble`."""
         client = await self.client()
         asking = _Asking()
         before = _asking.set(asking)
@@ -153,7 +168,7 @@ class Wire:
     def _kind(self, error: BaseException, *, unsure: bool) -> Exception:
         kind = trouble(error, unsure=unsure)
         if isinstance(kind, Declined) and kind.code == 401:
-            self.trouble = str(kind)
+            self.refuse(str(kind))
             log.error("no request leaves any more", platform="discord", why=self.trouble)
         return kind
 
@@ -166,7 +181,11 @@ class Wire:
         now = asyncio.get_running_loop().time()
         self.paces.learn(params.method, params.url.path, response.headers, now=now)
         if response.status == 429:
-            raise await _patience(response)
+            busy = await _patience(response)
+            self.paces.close(params.method, params.url.path, until=now + busy.seconds)
+            if busy.everywhere:
+                self._hushed = max(self._hushed, now + busy.seconds)
+            raise busy
         if response.status >= 500:
             raise Broken(f"Discord has trouble of its own ({response.status}).", unsure=True)
 

@@ -43,6 +43,13 @@ class Core:
             raise self.deaf
         return [(name, "writes code") for name in ("claude", "codex") if name.startswith(typed)]
 
+    async def hears(self, count: int) -> list[str]:
+        """What was said, once it is so much."""
+        async with asyncio.timeout(600):
+            while len(self.heard) < count:  # noqa: ASYNC110 - it has no event to wait for
+                await asyncio.sleep(0.05)
+        return self.texts
+
     @property
     def texts(self) -> list[str]:
         """What was said, in order."""
