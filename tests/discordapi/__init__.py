@@ -13,8 +13,9 @@ sees its socket idle for the sixty seconds after which it reconnects. A half-ope
 from tests.discordapi.faults import Fault
 from tests.discordapi.interactions import Interaction
 from tests.discordapi.people import Person
+from tests.discordapi.permissions import Permission
 from tests.discordapi.pointed import pointed
 from tests.discordapi.server import Discord
-from tests.discordapi.world import Channel, Message, Permission
+from tests.discordapi.world import Channel, Message
 
 __all__ = ["Channel", "Discord", "Fault", "Interaction", "Message", "Permission", "Person", "pointed"]

@@ -20,8 +20,9 @@ from tests.discordapi.errors import Json, Refusal
 from tests.discordapi.faults import Fault
 from tests.discordapi.interactions import Interaction
 from tests.discordapi.people import Person
+from tests.discordapi.permissions import Permission
 from tests.discordapi.server import Discord
-from tests.discordapi.world import Channel, Message, Permission
+from tests.discordapi.world import Channel, Message
 
 Verb = Callable[..., object]
 Id = int | str

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from aiohttp import BodyPartReader, web
 
+from tests.discordapi.addenda import query_violations, settled
 from tests.discordapi.ask import Answer, Ask, Call, Route, Upload
 from tests.discordapi.errors import Json, Refusal, unauthorised
 from tests.discordapi.faults import Fault, Kind
 from tests.discordapi.limits import Verdict
-from tests.discordapi.schema import settled
 
 if TYPE_CHECKING:
     from tests.discordapi.server import Discord
@@ -83,7 +83,7 @@ async def _passed(api: Discord, route: Route, request: web.Request, call: Call) 
         return answer(verdict.body, 429, verdict.headers)
     ask = await _read(request)
     call.body, call.files = ask.body, tuple(upload.name for upload in ask.files)
-    wrong = route.check(api, ask)
+    wrong = route.check(api, ask) + query_violations(call.route, ask.query)
     if wrong:
         api.violations += [f"{call.route}: {one}" for one in wrong]
         errors: Json = {"body": {"_errors": [{"code": "SCHEMA", "message": one} for one in wrong]}}

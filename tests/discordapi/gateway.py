@@ -79,7 +79,7 @@ class Gateway:
         self._right = right
         self._ready = ready
         self._guilds = guilds
-        self._expired = False
+        self.expired = False
 
     # --- what a test does -----------------------------------------------------------------------------------------
 
@@ -217,8 +217,8 @@ class Gateway:
     def _identify(self, line: Line, data: Json) -> None:
         self.identifies += 1
         if self.identifies_left <= 0:
-            self._expired = True  # the platform resets the token of a bot that identified too often
-        if self._expired or not self._right(data.get("token")):
+            self.expired = True  # the platform resets the token of a bot that identified too often
+        if not self._right(data.get("token")):
             line.close(4004, "Authentication failed.")
             return
         intents = data.get("intents")

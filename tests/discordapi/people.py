@@ -14,18 +14,8 @@ from tests.discordapi.errors import Json
 from tests.discordapi.filling import Value, command_data, filled, kind_of, modal_piece, picked
 from tests.discordapi.interactions import Interaction
 from tests.discordapi.layout import BUTTON, SELECTS, every
-from tests.discordapi.world import (
-    DM,
-    MEMBER_PERMISSIONS,
-    PUBLIC_THREAD,
-    Attachment,
-    Channel,
-    Member,
-    Message,
-    Permission,
-    Role,
-    User,
-)
+from tests.discordapi.permissions import MEMBER_PERMISSIONS, Permission
+from tests.discordapi.world import DM, PUBLIC_THREAD, Attachment, Channel, Member, Message, Role, User
 
 if TYPE_CHECKING:
     from tests.discordapi.server import Discord

@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.discordapi import payloads
+from tests.discordapi.addenda import command_violations
 from tests.discordapi.ask import Answer, Ask, Route
 from tests.discordapi.errors import Json, Refusal, invalid
-from tests.discordapi.schema import command_violations, violations
+from tests.discordapi.schema import violations
 
 if TYPE_CHECKING:
     from tests.discordapi.server import Discord

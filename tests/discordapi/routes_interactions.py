@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tests.discordapi.addenda import callback_violations
 from tests.discordapi.ask import Answer, Ask, Route
 from tests.discordapi.errors import Json, Refusal, invalid
 from tests.discordapi.interactions import (
@@ -26,7 +27,7 @@ from tests.discordapi.interactions import (
 from tests.discordapi.layout import EPHEMERAL_FLAG
 from tests.discordapi.payloads import user
 from tests.discordapi.routes_messages import fill
-from tests.discordapi.schema import callback_violations, violations
+from tests.discordapi.schema import violations
 from tests.discordapi.world import Message
 
 if TYPE_CHECKING:

@@ -13,8 +13,9 @@ from tests.discordapi.clock import iso
 from tests.discordapi.errors import Json, Refusal, invalid
 from tests.discordapi.layout import LAYOUT_FLAG, check_message, numbered
 from tests.discordapi.limits import OLD_EDITS
+from tests.discordapi.permissions import Permission
 from tests.discordapi.schema import violations
-from tests.discordapi.world import Attachment, Channel, Message, Permission
+from tests.discordapi.world import Attachment, Channel, Message
 
 if TYPE_CHECKING:
     from tests.discordapi.server import Discord

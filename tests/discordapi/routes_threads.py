@@ -8,6 +8,7 @@ from tests.discordapi import payloads
 from tests.discordapi.ask import Answer, Ask, Route
 from tests.discordapi.clock import iso
 from tests.discordapi.errors import Json, Refusal, invalid
+from tests.discordapi.permissions import Permission
 from tests.discordapi.routes_messages import fill
 from tests.discordapi.schema import violations
 from tests.discordapi.world import (
@@ -20,7 +21,6 @@ from tests.discordapi.world import (
     TEXT,
     Channel,
     Message,
-    Permission,
 )
 
 if TYPE_CHECKING:

@@ -1,7 +1,7 @@
 """Whether a request's body is what the platform's own description says: unknown, missing and wrong fields.
 
 The description is the package made from the platform's OpenAPI file of mid-2025. Where that is older than what a
-client rightly sends, `NEWER` and the functions at the end say it in the few words needed. It knows no routes.
+client rightly sends, `NEWER` says it here and `addenda` the rest. It knows no routes.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def _object(model: type[BaseModel], value: Any, where: str) -> Iterator[str]:
         yield from _one_of(choices, value, where)
         return
     if not isinstance(value, dict):
-        yield f"{where}: {_short(value)} is no {model.__name__}"
+        yield f"{where}: {short(value)} is no {model.__name__}"
         return
     fields = {info.alias or name: info for name, info in model.model_fields.items()}
     component = "ComponentFor" in model.__name__
@@ -89,7 +89,7 @@ def _leaf(kind: Any, value: Any, where: str) -> Iterator[str]:
         # The package spells the loosest objects as bare types that forbid nothing: that is what they are.
         TypeAdapter(kind).validate_python(value)
     except ValidationError as wrong:
-        yield f"{where}: {_short(value)}: {wrong.errors()[0]['msg']}"
+        yield f"{where}: {short(value)}: {wrong.errors()[0]['msg']}"
 
 
 def _one_of(choices: list[Any], value: Any, where: str) -> Iterator[str]:
@@ -103,7 +103,7 @@ def _one_of(choices: list[Any], value: Any, where: str) -> Iterator[str]:
             return
         if best is None or len(wrong) < len(best):
             best = wrong
-    yield from best if best is not None else [f"{where}: {_short(value)} is of no kind allowed here"]
+    yield from best if best is not None else [f"{where}: {short(value)} is of no kind allowed here"]
 
 
 # The description leaves a component's or option's number open, so that without this any would fit any.
@@ -176,122 +176,7 @@ def _without_none(kind: Any) -> Any:
     return kind
 
 
-def _short(value: Any) -> str:
+def short(value: Any) -> str:
+    """A value as a sentence quotes it."""
     text = repr(value)
     return text if len(text) <= 60 else text[:57] + "…"
-
-
-# --- what the description does not have -----------------------------------------------------------------------------
-
-MODAL_FIELDS: dict[int, tuple[set[str], set[str]]] = {
-    # type: (required, optional); labels and what stands in them came to modals after the description was made.
-    1: ({"type", "components"}, {"id"}),
-    10: ({"type", "content"}, {"id"}),
-    18: ({"type", "label", "component"}, {"id", "description"}),
-    4: (
-        {"type", "custom_id", "style"},
-        {"id", "label", "min_length", "max_length", "required", "value", "placeholder"},
-    ),
-    3: (
-        {"type", "custom_id", "options"},
-        {"id", "placeholder", "min_values", "max_values", "required", "disabled"},
-    ),
-    5: (
-        {"type", "custom_id"},
-        {"id", "placeholder", "min_values", "max_values", "required", "disabled", "default_values"},
-    ),
-    6: (
-        {"type", "custom_id"},
-        {"id", "placeholder", "min_values", "max_values", "required", "disabled", "default_values"},
-    ),
-    7: (
-        {"type", "custom_id"},
-        {"id", "placeholder", "min_values", "max_values", "required", "disabled", "default_values"},
-    ),
-    8: (
-        {"type", "custom_id"},
-        {"id", "placeholder", "min_values", "max_values", "required", "disabled", "default_values", "channel_types"},
-    ),
-    19: ({"type", "custom_id"}, {"id", "min_values", "max_values", "required"}),
-    21: ({"type", "custom_id", "options"}, {"id", "required"}),
-    22: ({"type", "custom_id", "options"}, {"id", "min_values", "max_values", "required"}),
-    23: ({"type", "custom_id"}, {"id", "default"}),
-}
-MODAL_LENGTHS = {"label": 45, "description": 100, "placeholder": 150, "custom_id": 100, "value": 4000, "content": 4000}
-
-
-def modal_violations(body: Any) -> list[str]:
-    """What is wrong with the answer that opens a modal."""
-    data = body.get("data")
-    if not isinstance(data, dict):
-        return ["body.data: missing"]
-    wrong = [f"body.data.{n}: unknown field" for n in data if n not in {"custom_id", "title", "components"}]
-    for name, most in (("custom_id", 100), ("title", 45)):
-        text = data.get(name)
-        if not isinstance(text, str) or not 1 <= len(text) <= most:
-            wrong.append(f"body.data.{name}: {_short(text)} is not 1 to {most} characters")
-    components = data.get("components")
-    if not isinstance(components, list) or not 1 <= len(components) <= 5:
-        return [*wrong, "body.data.components: not 1 to 5"]
-    for index, one in enumerate(components):
-        wrong += _modal_piece(one, f"body.data.components[{index}]")
-    return wrong
-
-
-def _modal_piece(one: Any, where: str) -> Iterator[str]:
-    if not isinstance(one, dict) or one.get("type") not in MODAL_FIELDS:
-        yield f"{where}: {_short(one)} cannot stand in a modal"
-        return
-    required, optional = MODAL_FIELDS[one["type"]]
-    yield from (f"{where}.{name}: missing" for name in sorted(required - one.keys()))
-    yield from (f"{where}.{name}: unknown field" for name in sorted(one.keys() - required - optional))
-    for name, most in MODAL_LENGTHS.items():
-        text = one.get(name)
-        if name in one and text is not None and (not isinstance(text, str) or len(text) > most):
-            yield f"{where}.{name}: {_short(text)} is not at most {most} characters"
-    if one["type"] == 3 and not 1 <= len(one.get("options") or []) <= 25:
-        yield f"{where}.options: not 1 to 25"
-    if one["type"] == 1:
-        for index, inner in enumerate(one.get("components") or []):
-            yield from _modal_piece(inner, f"{where}.components[{index}]")
-    if one["type"] == 18 and "component" in one:
-        yield from _modal_piece(one["component"], f"{where}.component")
-
-
-def settled(body: Any) -> Any:
-    """The body with what the platform takes and its description spells otherwise: ids that come as numbers."""
-    if not isinstance(body, dict):
-        return body
-    changed = {k: settled(v) if k in {"message", "data", "message_reference"} else v for k, v in body.items()}
-    for name in ("message_id", "channel_id", "guild_id", "recipient_id"):
-        if isinstance(body.get(name), int):
-            changed[name] = str(body[name])
-    for name in ("applied_tags", "sticker_ids"):
-        if isinstance(body.get(name), list):
-            changed[name] = [str(one) for one in body[name]]
-    if isinstance(allowed := body.get("allowed_mentions"), dict):
-        ids = {k: [str(one) for one in allowed[k]] for k in ("users", "roles") if isinstance(allowed.get(k), list)}
-        changed["allowed_mentions"] = allowed | ids
-    if isinstance(body.get("attachments"), list):
-        changed["attachments"] = [
-            a | {"id": str(a["id"])} if isinstance(a, dict) and isinstance(a.get("id"), int) else a
-            for a in body["attachments"]
-        ]
-    return changed
-
-
-def callback_violations(body: Any) -> list[str]:
-    """What is wrong with the first answer to an interaction."""
-    if isinstance(body, dict) and body.get("type") == 9:
-        return [f"body.{n}: unknown field" for n in body if n not in {"type", "data"}] + modal_violations(body)
-    return violations("CreateInteractionResponseRequest", body)
-
-
-def command_violations(body: Any, name: str = "ApplicationCommandUpdateRequest") -> list[str]:
-    """What is wrong with a command; nulls mean "as usual" in some fields that the description wants filled."""
-    if not isinstance(body, dict):
-        return ["body: no command"]
-    return violations(name, {k: v for k, v in body.items() if v is not None or k not in _MAY_BE_NULL})
-
-
-_MAY_BE_NULL = {"contexts", "integration_types", "default_member_permissions", "dm_permission"}

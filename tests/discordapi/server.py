@@ -23,17 +23,9 @@ from tests.discordapi.front import entrance
 from tests.discordapi.gateway import GUILD_MEMBERS, Gateway
 from tests.discordapi.limits import Limits
 from tests.discordapi.people import Person
+from tests.discordapi.permissions import Permission
 from tests.discordapi.town import Town
-from tests.discordapi.world import (
-    FORUM,
-    TEXT,
-    Channel,
-    Guild,
-    Message,
-    Overwrite,
-    Permission,
-    World,
-)
+from tests.discordapi.world import FORUM, TEXT, Channel, Guild, Message, Overwrite, World
 
 STANDING = (0, 19, 20, 23)
 """Kinds of messages that somebody wrote; the others are notices of the platform."""
@@ -138,7 +130,11 @@ class Discord:
 
     def right(self, token: object) -> bool:
         """Whether this is the bot's token; it is told to nobody."""
-        return isinstance(token, str) and hmac.compare_digest(token.encode(), self._token.encode())
+        return (
+            not self.sockets.expired
+            and isinstance(token, str)
+            and hmac.compare_digest(token.encode(), self._token.encode())
+        )
 
     def _ready(self) -> Json:
         return {

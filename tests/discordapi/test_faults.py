@@ -75,6 +75,19 @@ async def test_patience_is_asked_for_and_kept(scope: str) -> None:
         assert (api.told_to_wait, api.into_penalty) == (1, 0)
 
 
+async def test_a_ban_comes_from_the_edge_and_a_limit_from_the_platform() -> None:
+    async with Discord(token=TOKEN) as api:
+        room = api.text_channel()
+        async with running(api) as client:
+            via = []
+            for fault in (Fault.banned(), Fault.refused(50013)):
+                api.fail(SEND, fault)
+                with pytest.raises(discord.HTTPException) as refused:
+                    await client.room(room.id).send("x")
+                via.append("Via" in refused.value.response.headers)
+        assert via == [False, True]
+
+
 async def test_a_hung_request_ends_with_whoever_waits_for_it() -> None:
     async with Discord(token=TOKEN) as api:
         room = api.text_channel()
@@ -117,6 +130,11 @@ async def test_a_planted_violation_is_caught(body: dict[str, object], sentence: 
 async def test_a_path_that_is_not_there_is_a_violation() -> None:
     with pytest.raises(AssertionError, match="does not have GET"):
         await _asked("GET", "/nowhere", None)
+
+
+async def test_an_unknown_query_is_a_violation() -> None:
+    with pytest.raises(AssertionError, match=r"query\.fast: unknown parameter"):
+        await _asked("GET", "/channels/{channel_id}/messages?fast=1", None)
 
 
 async def _asked(method: str, path: str, body: dict[str, object] | None) -> None:

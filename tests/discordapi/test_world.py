@@ -156,6 +156,34 @@ async def test_threads_posts_tags_and_archiving() -> None:
         assert "THREAD_UPDATE" in client.events
 
 
+async def test_people_open_posts_and_threads_and_archive_them() -> None:
+    async with Discord(token=TOKEN) as api:
+        room, forum = api.text_channel(), api.forum(tags=["bug"])
+        ann = api.person(7, "ann")
+        async with running(api) as client:
+            post = await ann.posts(forum, "It broke", "how", tags=["bug"])
+            thread = await ann.opens(await ann.says(room, "look"), "details")
+            hook = await ann.says(thread, "by a hook", webhook=99)
+            await asyncio.sleep(0.01)
+            seen = client.get_channel(post.id)
+            assert isinstance(seen, discord.Thread)
+            assert [tag.name for tag in seen.applied_tags] == ["bug"]
+            assert client.heard[-1].webhook_id == 99
+            own = await seen.send("noted")
+            await ann.archives(post)
+            with pytest.raises(discord.HTTPException) as refused:
+                await own.edit(content="later")
+            assert refused.value.code == 50083
+            assert [t.id async for t in _parent(client, forum.id).archived_threads()] == [post.id]
+            assert api.messages(thread) == [hook]
+
+
+def _parent(client: discord.Client, forum_id: int) -> discord.ForumChannel:
+    found = client.get_channel(forum_id)
+    assert isinstance(found, discord.ForumChannel)
+    return found
+
+
 async def test_what_is_not_permitted_is_refused() -> None:
     async with Discord(token=TOKEN) as api:
         room, hidden = api.text_channel(), api.text_channel("hidden")
