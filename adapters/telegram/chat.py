@@ -34,7 +34,7 @@ from orchestrator.ports import Artifacts, Notes, Receive
 
 log = structlog.get_logger()
 
-PRIVATE = Pace(burst=6, per=6.0, reserve=2, edit_every=1.5)
+PRIVATE = Pace(burst=6, per=6.7, reserve=2, edit_every=1.5)  # never more than 20 in 20 seconds
 GROUP = Pace(burst=20, per=61.0, reserve=5, edit_every=3.0)
 OVERALL = Pace(burst=28, per=1.0)
 
@@ -67,7 +67,9 @@ class TelegramChat:
         self._line = Line(token, api_base=api_base)
         self._records = Records(notes)
         self._chains = Chains(notes)
-        self._speaking = Speaking(self._line, artifacts, records=self._records, chains=self._chains)
+        self._speaking = Speaking(
+            self._line, artifacts, records=self._records, chains=self._chains, rich_chats=rich_chats
+        )
         self._editing = Editing(self._line, notes, self._speaking, drafts=drafts)
         self._places = Places(
             self._line, notes, self._chains, private_topics=self._private_topics, post=self._speaking.post
@@ -120,8 +122,11 @@ class TelegramChat:
                     self._door.inbox = inbox
                     await self._door.watch()
                 await self._hearing.poll(inbox)
-        except* Refused as refused:
-            raise refused.exceptions[0] from None
+        except BaseExceptionGroup as several:
+            refused, rest = several.split(Refused)
+            if refused is None or rest is not None:
+                raise
+            raise Refused(self._line.locked or str(refused.exceptions[0])) from None
         finally:
             if self._door:
                 self._door.inbox = None
@@ -144,6 +149,9 @@ class TelegramChat:
             except Broken as why:
                 log.warning("menu not shown", why=str(why), again_in=pause)
                 await asyncio.sleep(pause)
+            except Exception:  # a menu is not worth that nobody is heard
+                log.exception("menu not shown")
+                return
             else:
                 return
 

@@ -17,7 +17,7 @@ from adapters.telegram.line import Line
 from adapters.telegram.places import Chains, Places, chat_id
 from adapters.telegram.reading import PLATFORM, Born, Heard, Nobody, Press, Reading
 from adapters.telegram.speaking import Speaking
-from orchestrator.errors import Broken, Busy, Gone, Refused, Trouble
+from orchestrator.errors import Broken, Busy, Refused, Trouble
 from orchestrator.nouns import Conversation, File, Inbound, Message, MessageId, Person, line
 from orchestrator.ports import Notes, Receive
 
@@ -149,7 +149,7 @@ class Doings:
         on = MessageId(str(press.on))
         inbound = Inbound(f"{PLATFORM}/cb/{press.id}", where, press.person, press=press.token, on=on)
         answer = Answer(self._line, press.id)
-        failed: Trouble | None = None
+        failed: Broken | Busy | None = None
         words = ""
         async with asyncio.TaskGroup() as group:
             early = group.create_task(answer.soon(PROMPT_SECONDS))
@@ -157,7 +157,7 @@ class Doings:
                 await self._receive(inbound)
             except Refused as why:
                 words = str(why)
-            except (Broken, Busy, Gone) as error:
+            except (Broken, Busy) as error:
                 words, failed = NOT_STORED + str(error), error
             late = answer.given
             if not late:
@@ -166,7 +166,7 @@ class Doings:
             await answer.give(words)
         elif words:
             await self._tell(where, _to(press.person, words), reply_to=press.on, once=press.person.id)
-        if isinstance(failed, Broken | Busy):
+        if failed:
             raise failed
 
 

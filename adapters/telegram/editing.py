@@ -17,7 +17,7 @@ from adapters.telegram.parts import texts, whole
 from adapters.telegram.places import chat_id, topic_id
 from adapters.telegram.sent import Ids, one
 from adapters.telegram.speaking import Speaking
-from orchestrator.errors import Gone, Refused
+from orchestrator.errors import Broken, Gone, Refused
 from orchestrator.nouns import Conversation, Message, MessageId
 from orchestrator.ports import Notes
 
@@ -67,7 +67,7 @@ class Editing:
 
     async def _change(self, where: Conversation, message_id: MessageId, ids: Ids, message: Message) -> None:
         chat = chat_id(where)
-        looks, rest = texts(message, len(ids.texts))
+        looks, rest = texts(message, len(ids.texts), as_rich=self._speaking.is_rich(where))
         for id_, look in zip(ids.texts, looks, strict=True):
             if self._speaking.looks.get((chat, id_)) == look.look:
                 continue
@@ -94,7 +94,7 @@ class Editing:
     async def _draft(self, where: Conversation, ids: Ids, message: Message) -> bool:
         """False when this chat takes no drafts."""
         chat = chat_id(where)
-        (look,), _ = texts(message, 1)
+        (look,), _ = texts(message, 1, as_rich=False)
         try:
             async with self._line.told() as bot:
                 await bot.send_message_draft(
@@ -115,6 +115,8 @@ class Editing:
     async def remove(self, where: Conversation, message_id: MessageId) -> None:
         """All that the message consists of is gone."""
         chat, ids = chat_id(where), Ids.read(message_id)
+        if not ids.all:
+            return
         try:
             async with self._line.told() as bot:
                 await bot.delete_messages(chat, ids.all)
@@ -141,5 +143,5 @@ class Editing:
             if old:
                 async with self._line.told() as bot:
                     await bot.unpin_chat_message(chat, int(old))
-        except (Refused, Gone) as why:
+        except (Refused, Gone, Broken) as why:
             log.info("not pinned", chat=chat, why=str(why))

@@ -64,8 +64,7 @@ class Inbox:
 
     async def resume(self) -> None:
         """Go on with what a former life left."""
-        async for name, _ in every(self._notes, "aside/"):
-            self._aside.append(name)
+        self._aside = deque([name async for name, _ in every(self._notes, "aside/")])
         self.aside = len(self._aside)
         async for name, text in every(self._notes, "in/"):
             try:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
+from typing import Any
 
 from telegram import InlineKeyboardMarkup
 
 from adapters.telegram.keyboard import keyboard
 from adapters.telegram.places import link
 from adapters.telegram.render import fit, pieces
+from adapters.telegram.rich import rich
 from adapters.telegram.styled import Piece
 from orchestrator.errors import Gone
 from orchestrator.nouns import File, Message
@@ -24,16 +26,17 @@ NOTHING = Piece("…")
 
 @dataclass(frozen=True, slots=True)
 class Text:
-    """One message of words."""
+    """One message of words: a piece, or blocks where a chat has rich messages."""
 
     piece: Piece
     keyboard: InlineKeyboardMarkup | None = None
+    blocks: dict[str, Any] | None = None
 
     @property
     def look(self) -> str:
         """Whatever can be seen of it: the same look needs no edit."""
         entities = [entity.to_dict() for entity in self.piece.entities]
-        return repr((self.piece.text, entities, self.keyboard.to_dict() if self.keyboard else None))
+        return repr((self.piece.text, entities, self.keyboard.to_dict() if self.keyboard else None, self.blocks))
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,27 +55,41 @@ class Document:
 Part = Text | Document
 
 
-def texts(message: Message, count: int) -> tuple[list[Text], str]:
+def texts(message: Message, count: int, *, as_rich: bool) -> tuple[list[Text], str]:
     """The look of a message that stands as `count` messages, and the whole text when that is not all of it."""
-    found = fit(message, count, link=link)
-    looks = _with_buttons(found.texts, message)
-    return looks + [Text(NOTHING)] * (count - len(looks)), found.whole
+    looks, rest = _rich(message) if as_rich else [], ""
+    if not 0 < len(looks) <= count:
+        found = fit(message, count, link=link)
+        looks, rest = _with_buttons(found.texts, message), found.whole
+    return looks + [Text(NOTHING)] * (count - len(looks)), rest
 
 
-async def parts(message: Message, artifacts: Artifacts) -> list[Part]:
+async def parts(message: Message, artifacts: Artifacts, *, as_rich: bool) -> list[Part]:
     """Everything that a new message consists of, in the order in which it is sent."""
-    found = pieces(message, link=link)
-    made: list[Part] = list(_with_buttons(found.texts, message))
-    if found.whole:
-        made.append(whole(found.whole))
+    made: list[Part] = list(_rich(message) if as_rich else [])
+    if not made:
+        found = pieces(message, link=link)
+        made += _with_buttons(found.texts, message)
+        if found.whole:
+            made.append(whole(found.whole))
     for file in message.files:
-        made.append(await _document(file, artifacts))  # noqa: PERF401 - one after the other, each is read whole
+        made.append(await _document(file, artifacts))
     return made or [Text(NOTHING)]
 
 
 def whole(text: str) -> Document:
     """All of a text as a file."""
     return Document(WHOLE, text.encode("utf-8", "replace"))
+
+
+def _rich(message: Message) -> list[Text]:
+    """As blocks; none for a live page, of which the end matters, and for what cannot be shown so."""
+    if message.since:
+        return []
+    looks = [Text(NOTHING, None, blocks) for blocks in rich(message, link=link)]
+    if looks:
+        looks[-1] = Text(NOTHING, keyboard(message), looks[-1].blocks)
+    return looks
 
 
 def _with_buttons(found: tuple[Piece, ...], message: Message) -> list[Text]:

@@ -21,18 +21,21 @@ ANN = 7
 
 
 class Core:
-    """Hears, and answers with what it was told to: `troubles` come one by one, `door` may be held shut."""
+    """Hears, and answers with what it was told to: `troubles` come one by one; `door` may be held shut for these texts,
+    or for all."""
 
     def __init__(self) -> None:
         self.heard: list[Inbound] = []
         self.asked: list[Inbound] = []
         self.troubles: list[Exception] = []
+        self.stuck: set[str] = set()
         self.door = asyncio.Event()
         self.door.set()
 
     async def __call__(self, inbound: Inbound) -> None:
         self.asked.append(inbound)
-        await self.door.wait()
+        if not self.stuck or inbound.text in self.stuck:
+            await self.door.wait()
         if self.troubles:
             raise self.troubles.pop(0)
         if inbound.key not in {known.key for known in self.heard}:
@@ -111,10 +114,11 @@ async def scene(limits: Limits = ROOMY, *, forum: bool = False, topics: bool = F
 
 
 async def until(condition: Callable[[], object], *, seconds: float = 20.0) -> None:
-    """As soon as it is so."""
+    """As soon as it is so. What takes long is waited for in virtual time, in large steps."""
+    step = 0.005 if seconds <= 20 else 0.5
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - it has no event to wait for
-            await asyncio.sleep(0.005)
+            await asyncio.sleep(step)
 
 
 def last(messages: Sequence[Standing]) -> Standing:
