@@ -23,6 +23,7 @@ from discord.gateway import DiscordWebSocket
 from adapters.discord.errors import OUTSIDE, Declined, trouble
 from adapters.discord.paces import Paces
 from orchestrator.errors import Broken, Busy, Refused
+from orchestrator.toll import toll
 
 log = structlog.get_logger()
 
@@ -141,6 +142,7 @@ class Wire:
         wait = self._hushed - asyncio.get_running_loop().time()
         if wait > 0:
             raise Busy("Discord asks for patience everywhere.", seconds=wait, everywhere=True)
+        await toll()
         return await self.reply(what, seconds=seconds)
 
     async def reply(self, what: Callable[[discord.Client], Awaitable[T]], *, seconds: float = SECONDS) -> T:
