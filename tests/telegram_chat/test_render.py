@@ -180,6 +180,12 @@ def test_dropped_code_is_kept_calm() -> None:
     assert shown(Message(text=text)).texts
 
 
+@pytest.mark.parametrize("room", [4094, 4095, 4096])
+def test_a_cut_makes_no_command(room: int) -> None:
+    found = shown(Message(text="x" * room + "/stop " + "y" * 100))
+    assert len(found.texts) == 2
+
+
 def test_a_cut_parts_no_letters() -> None:
     family = "👨‍👩‍👧‍👦"
     found = shown(Message(text=family * 700 + "\n\n" + "e\u0301" * 1000 + "\n\n" + "🇩🇪" * 500))
