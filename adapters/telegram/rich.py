@@ -52,6 +52,8 @@ def _parts(html: str) -> list[InputRichMessage]:
     while True:
         found = split_rich(InputRichMessage(html=html), byte_limit=most, block_limit=MOST_BLOCKS)
         read = [_Read(str(part.html)) for part in found]
+        if max((one.columns for one in read), default=0) > MOST_COLUMNS:  # richify reads footnotes too: it may differ
+            raise ValueError("a table that is too wide")
         if all(one.blocks <= MOST_BLOCKS and one.size <= MOST_BYTES for one in read):
             return [part for part, one in zip(found, read, strict=True) if one.says_something]
         if most <= LEAST_BYTES:
@@ -66,12 +68,15 @@ class _Read(HTMLParser):
         super().__init__()
         self.size = len(html.encode())
         self.blocks = 0
+        self.columns = self._cells = 0
         self.says_something = False
         self.feed(html)
         self.close()
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.blocks += tag in BLOCKS
+        self._cells = 0 if tag == "tr" else self._cells + (tag in {"td", "th"})
+        self.columns = max(self.columns, self._cells)
 
     def handle_data(self, data: str) -> None:
         self.says_something = self.says_something or bool(data.strip())
