@@ -85,6 +85,9 @@ def shown(text: str) -> str:
         ("snake_case_word __init__.py *.py", "snake\\_case\\_word **init**.py \\*.py"),
         ("C:\\new\\_dir_ 1 < 2 > 0 | x", "C:\\\\new\\_dir\\_ 1 \\< 2 \\> 0 \\| x"),
         ("a\n+ 1\n\n\\# b\n\n3\\. c", "a\n- 1\n\n\\# b\n\n3\\. c"),
+        ("\\- a\n\\-# b", "\\- a\n\\-# b"),
+        ("a:https://x.example/b", "a\\:<https://x.example/b>"),
+        ("```\n\n\n```", "```\n\u200b\n```"),
         ("```py\nx = 1\n", "```py\nx = 1\n```"),
         ("~~~~ C++ x\na\n```\nb", "```c++\na\n`\u200b``\nb\n```"),
         ("|a|b|\n|-|-:|\n|日本|1|\n|x|22|", "```\na    │  b\n─────┼───\n日本 │  1\nx    │ 22\n```"),
@@ -224,6 +227,8 @@ def test_a_cut_keeps_marks_and_languages() -> None:
     assert all(text.startswith("```py\nx = 1\n") and text.endswith("x = 1\n```") for text in code)
     quote = texts_of("> " + "said " * 900)
     assert all(line.startswith("> said") for text in quote for line in text.split("\n"))
+    point = texts_of("- " + "said " * 900)
+    assert [text[:4] for text in point] == ["- sa", "  sa", "  sa"]
     assert len(bold) == len(code) == len(quote) == 3
 
 
