@@ -6,8 +6,7 @@ Only the core decides who may. What a stranger can make the bot say has a limit,
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 
 import structlog
 
@@ -49,7 +48,6 @@ class Doings:
         users: Collection[int],
         chats: Collection[int],
         receive: Receive,
-        now: Callable[[], float] = time.monotonic,
     ) -> None:
         self._line = line
         self._notes = notes
@@ -60,7 +58,6 @@ class Doings:
         self._users = frozenset(users)
         self._chats = frozenset(chats)
         self._receive = receive
-        self._now = now
         self._told: Newest[tuple[str, str], float] = Newest(5_000)
 
     async def act(self, readings: Sequence[Reading]) -> None:
@@ -133,9 +130,10 @@ class Doings:
         """Say it, but not the same to the same one again and again. When it cannot be said, it is not."""
         what = (once, words if once != where.chat or chat_id(where) > 0 else "")
         last = self._told.get(what)
-        if last is not None and self._now() < last + QUIET_SECONDS:
+        now = asyncio.get_running_loop().time()
+        if last is not None and now < last + QUIET_SECONDS:
             return
-        self._told.put(what, self._now())
+        self._told.put(what, now)
         try:
             await self._speaking.tell(where, Message(text=words), reply_to=reply_to)
         except Trouble as why:

@@ -18,6 +18,7 @@ from telegram.request import HTTPXRequest, RequestData
 
 from adapters.telegram.errors import Flood, Garbled, Locked, trouble
 from orchestrator.errors import Broken, Refused
+from orchestrator.toll import toll
 
 POLL_SECONDS = 30
 POLL_GRACE = 10.0
@@ -108,6 +109,7 @@ class Line:
         """The bot, for one request; whatever goes wrong in it is raised as a `Trouble`."""
         if self.locked:
             raise Locked(self.locked)
+        await toll()
         try:
             async with asyncio.timeout(within):
                 yield self.bot

@@ -75,12 +75,17 @@ class Scene:
     async def life(self, **options: Any) -> AsyncIterator[TelegramChat]:
         """One life of the bot, from its first poll on; leaving it is being cancelled."""
         polls = len(self.api.called("getUpdates"))
-        async with self.chat(**options) as chat:
-            task = asyncio.ensure_future(chat.serve(self.core))
+        async with self.serving(self.chat(**options)) as (chat, task):
+            await until(lambda: task.done() or len(self.api.called("getUpdates")) > polls)
+            yield chat
+
+    @asynccontextmanager
+    async def serving(self, chat: TelegramChat) -> AsyncIterator[tuple[TelegramChat, asyncio.Task[None]]]:
+        """The bot, hearing, and what it hears with."""
+        async with chat:
+            task = asyncio.create_task(chat.serve(self.core))
             try:
-                if options.get("webhook") is None:
-                    await until(lambda: task.done() or len(self.api.called("getUpdates")) > polls)
-                yield chat
+                yield chat, task
             finally:
                 task.cancel()
                 await asyncio.wait([task])
