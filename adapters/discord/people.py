@@ -49,7 +49,7 @@ class People:
         except Gone:  # they have left since
             return Person(PLATFORM, str(author.id), name)
         guild = await self._wire.ask(lambda client: client.http.get_guild(guild_id, with_counts=False))
-        roles = tuple(str(role) for role in found["roles"])
+        roles = tuple(sorted(str(role) for role in found["roles"]))
         manages = guild["owner_id"] == str(author.id) or _manages(
             [dict(role) for role in guild["roles"]], roles, guild_id
         )
@@ -63,7 +63,7 @@ def is_whole(guild: discord.Guild | None) -> bool:
 
 def member(found: discord.Member, may: discord.Permissions) -> Person:
     """A member of a guild that is known as a whole."""
-    roles = [str(role.id) for role in found.roles if not role.is_default()]
+    roles = sorted(str(role.id) for role in found.roles if not role.is_default())
     if may.manage_guild or may.administrator:
         roles.append(MANAGER)
     return Person(PLATFORM, str(found.id), found.display_name, tuple(roles))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from hashlib import sha256
 from typing import Any, Literal, TypeVar
@@ -162,7 +162,10 @@ class Threads:
         found = next((tag for tag in forum.available_tags if tag.name.casefold() == name), None)
         if found is None and len(forum.available_tags) < MOST_TAGS:
             try:
-                found = await self._wire.ask(lambda _: forum.create_tag(name=name))
+                tags = [*map(_written, forum.available_tags), {"name": name}]
+                await self._wire.ask(lambda client: client.http.edit_channel(forum.id, available_tags=tags))
+                fresh = await self._forum(forum.id)
+                found = next((tag for tag in fresh.available_tags if tag.name.casefold() == name), None)
             except (Refused, Gone) as why:
                 log.info("forum without our tag", forum=forum.id, tag=name, why=str(why))
         return found
@@ -196,9 +199,10 @@ class Threads:
         parent = channel_of(where.outside)
         changes: dict[str, Any] = {}
         if self._tags.get(thread) != name and await self._is_forum(parent):
-            tag = await self._tag(await self._forum(parent), name)
+            forum = await self._forum(parent)
+            tag = await self._tag(forum, name)
             if tag is not None:
-                changes["applied_tags"] = await self._applied(thread, tag)
+                changes["applied_tags"] = await self._applied(thread, forum, tag)
         if phase is Phase.ENDED:
             changes["archived"] = True
         if changes:
@@ -213,13 +217,24 @@ class Threads:
             await self._notes.put({f"live/{thread}": None})
             self._closed(where)
 
-    async def _applied(self, thread: int, tag: discord.ForumTag) -> Sequence[str]:
+    async def _applied(self, thread: int, forum: discord.ForumChannel, tag: discord.ForumTag) -> Sequence[str]:
         """The tags of a post with this one of ours, and whatever people have put there."""
-        found = await self._wire.ask(lambda client: client.fetch_channel(thread))
-        if not isinstance(found, discord.Thread):
-            raise Gone("This post is no more.")
-        theirs = [str(one.id) for one in found.applied_tags if one.name.casefold() not in TAGS]
-        return [str(tag.id), *theirs][:MOST_APPLIED]
+        # Read as it is: the library finds a post's tags only while the gateway has told it the forum.
+        found: Mapping[str, Any] = dict(await self._wire.ask(lambda client: client.http.get_channel(thread)))
+        ours = {str(one.id) for one in forum.available_tags if one.name.casefold() in TAGS}
+        return [str(tag.id), *(one for one in found.get("applied_tags", ()) if one not in ours)][:MOST_APPLIED]
+
+
+def _written(tag: discord.ForumTag) -> dict[str, object]:
+    """A tag that is there already, as it has to be given again beside a new one."""
+    emoji = tag.emoji
+    return {
+        "id": str(tag.id),
+        "name": tag.name,
+        "moderated": tag.moderated,
+        "emoji_id": str(emoji.id) if emoji is not None and emoji.id else None,
+        "emoji_name": emoji.name if emoji is not None and not emoji.id else None,
+    }
 
 
 def _tag_of(phase: Phase, reason: str) -> str:

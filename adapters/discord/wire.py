@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import Awaitable, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass
@@ -31,6 +32,9 @@ T = TypeVar("T")
 
 SECONDS = 20.0
 """A request that takes longer is given up."""
+
+_TALKATIVE = ("discord.gateway", "discord.http", "discord.webhook")
+"""Below INFO these write down every event and address, and with them what an interaction is answered with."""
 
 LONGEST_REST = 10.0
 """Seconds that a request waits for its own bucket; one that would have to wait longer is `Busy`."""
@@ -72,6 +76,9 @@ class Wire:
             discord.http.Route.BASE = rest
         if gateway and gateway != str(DiscordWebSocket.DEFAULT_GATEWAY):
             DiscordWebSocket.DEFAULT_GATEWAY = yarl.URL(gateway)
+        for name in _TALKATIVE:
+            logger = logging.getLogger(name)
+            logger.setLevel(max(logger.level, logging.INFO))
         self._files = aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar())
 
     async def close(self) -> None:
