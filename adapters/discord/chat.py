@@ -19,7 +19,7 @@ import structlog
 from adapters.discord.commands import Command, synced
 from adapters.discord.gateway import Gateway
 from adapters.discord.hearing import Hearing
-from adapters.discord.interactions import Interaction, Interactions, Suggest
+from adapters.discord.interactions import Interaction, Interactions, Suggest, key_of
 from adapters.discord.people import PLATFORM
 from adapters.discord.quiet import Quiet
 from adapters.discord.speaking import KEPT, NOBODY, Speaking
@@ -64,8 +64,10 @@ class DiscordChat:
         self._gateway = Gateway(self._wire, clock=clock)
         self._quiet = Quiet(self._wire)
         self._hearing = Hearing(self._wire, notes, artifacts, guilds=guilds, quiet=self._quiet)
-        self._interactions = Interactions(self._wire, artifacts, guilds=guilds, suggest=suggest)
         self._speaking = Speaking(self._wire, notes, artifacts, clock=clock)
+        self._interactions = Interactions(
+            self._wire, artifacts, guilds=guilds, suggest=suggest, whole=self._speaking.whole
+        )
         self._threads = Threads(
             self._wire, notes, opened=self._hearing.opened, closed=self._hearing.closed, clock=clock
         )
@@ -116,9 +118,9 @@ class DiscordChat:
                 await synced(self._wire, self._notes, self._guilds, self._commands)
                 await self._speaking.forget()
                 await self._threads.forget(older=KEPT)
-            except Trouble as why:
+            except Exception as why:  # noqa: BLE001 - whatever it is, people are heard all the same
                 pause = next(pauses, SYNC_PAUSES[-1])
-                log.warning("commands not told", platform=PLATFORM, again_in=pause, why=str(why))
+                log.warning("commands not told", platform=PLATFORM, again_in=pause, why=str(why) or repr(why))
                 await asyncio.sleep(pause)
             else:
                 pauses = iter(SYNC_PAUSES)
@@ -136,9 +138,16 @@ class DiscordChat:
         """Somebody pressed, typed or filled in something: it waits for nothing else."""
         if self._group is None or self._receive is None or len(self._taking) >= MOST_INTERACTIONS:
             return
-        task = self._group.create_task(self._interactions.take(interaction, self._receive))
+        task = self._group.create_task(self._take(interaction, self._receive))
         self._taking.add(task)
         task.add_done_callback(self._taking.discard)
+
+    async def _take(self, interaction: Interaction, receive: Receive) -> None:
+        try:
+            await self._interactions.take(interaction, receive)
+        except Exception:
+            self.on_defect()
+            log.exception("an interaction was set aside", key=key_of(interaction))
 
     def on_defect(self) -> None:
         """Something that came could not be taken."""

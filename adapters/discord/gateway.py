@@ -73,7 +73,7 @@ class Gateway:
         loop = asyncio.get_running_loop()
         ws: DiscordWebSocket | None = None
         while True:
-            began = loop.time()
+            began, patience = loop.time(), 0.0
             try:
                 ws = await self._opened(ws)
                 ws = await self._listen(ws)
@@ -83,9 +83,11 @@ class Gateway:
                 if isinstance(error, discord.ConnectionClosed) and error.code in _FATAL:
                     self.trouble = _FATAL[error.code]
                     raise self._wire.refuse(self.trouble) from error
+                patience = error.seconds if isinstance(error, Busy) else 0.0
                 self.trouble = f"Discord's gateway cannot be reached ({type(error).__name__})."
             self._failures = 0 if loop.time() - began >= STEADY else self._failures + 1
             pause = PAUSES[min(self._failures, len(PAUSES)) - 1] if self._failures else 0.0
+            pause = max(pause, patience)
             if self._failures >= MOST_RESUMES:
                 ws = None  # where it was to be resumed is perhaps no more
             log.info("gateway left", again_in=pause, trouble=self.trouble)

@@ -81,6 +81,8 @@ class Hearing:
             after = found[-1][0]
             for name, text in found:
                 chat, _, last = text.partition(" ")
+                if chat.partition("/")[0] not in self._guilds:
+                    continue
                 channel = int(name.removeprefix("live/"))
                 thread = "" if chat.rpartition("/")[2] == str(channel) else str(channel)
                 self._ears.setdefault(channel, _Ear(Conversation(PLATFORM, chat, thread), int(last)))

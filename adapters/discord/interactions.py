@@ -48,8 +48,17 @@ Interaction = discord.Interaction[discord.Client]
 class Interactions:
     """Takes them one by one, none waiting for another."""
 
-    def __init__(self, wire: Wire, artifacts: Artifacts, *, guilds: Collection[str], suggest: Suggest) -> None:
+    def __init__(
+        self,
+        wire: Wire,
+        artifacts: Artifacts,
+        *,
+        guilds: Collection[str],
+        suggest: Suggest,
+        whole: Callable[[int], Awaitable[MessageId]],
+    ) -> None:
         self._wire = wire
+        self._whole = whole
         self._artifacts = artifacts
         self._guilds = frozenset(guilds)
         self._suggest = suggest
@@ -168,7 +177,7 @@ class Interactions:
                 if token is None:
                     log.warning("a button that is not ours was pressed", key=key, person=person.id)
                     raise Refused(NOT_OURS)
-                on = MessageId(str(interaction.message.id)) if interaction.message else MessageId("")
+                on = await self._whole(interaction.message.id) if interaction.message else MessageId("")
                 return Inbound(key=key, where=where, person=person, press=token, on=on)
             case InteractionType.modal_submit:
                 if data.get("custom_id") != FORM:

@@ -50,7 +50,8 @@ def new(message: Message, uploads: Sequence[Upload], notes: Sequence[str]) -> li
         message = replace(message, text="\n\n".join(filter(None, (message.text, *notes))))
     if is_card(message):
         return [Part(view=card(message, link=address)), *_along(uploads)]
-    return _plain(message, pieces(message), uploads)
+    found = Pieces(fit(message, 1).texts) if message.tail else pieces(message)
+    return _plain(message, found, uploads)
 
 
 def changed(message: Message, count: int, uploads: Sequence[Upload], *, as_card: bool) -> list[Part]:
@@ -58,8 +59,8 @@ def changed(message: Message, count: int, uploads: Sequence[Upload], *, as_card:
     if as_card:
         return [Part(view=card(message, link=address)), *[Part(text=NOTHING)] * (count - 1)]
     found = fit(message, count)
-    if message.since:
-        found = Pieces(found.texts)  # it will change again, so that the whole of it need not go along yet
+    if message.tail:
+        found = Pieces(found.texts)  # what its end leaves out is not missed
     parts = _plain(message, found, uploads)[:count]
     return parts + [Part(text=NOTHING)] * (count - len(parts))
 

@@ -109,3 +109,5 @@ async def _done(work: Coroutine[Any, Any, object]) -> None:
         await work
     except Trouble as why:
         log.info("not told", why=str(why))
+    except Exception:
+        log.exception("a defect kept somebody from being told")

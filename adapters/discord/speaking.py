@@ -55,6 +55,7 @@ class Speaking:
         self._clock = clock
         self._locks = Locks()
         self._looks: OrderedDict[int, str] = OrderedDict()  # the newest look of a message
+        self._wholes: OrderedDict[int, MessageId] = OrderedDict()  # parts, and the message that they are of
         self._cards: OrderedDict[int, bool] = OrderedDict()  # whether a message is a card, where that is known
 
     async def post(self, where: Conversation, message: Message, *, key: str, again: bool) -> MessageId:
@@ -79,6 +80,7 @@ class Speaking:
                 self._seen(id_, parts[at])
             if message.board:
                 await self._pin(channel, ids[0])
+            self._joined(ids)
             return MessageId(",".join(map(str, ids)))
 
     async def edit(self, where: Conversation, message_id: MessageId, message: Message) -> None:
@@ -102,6 +104,16 @@ class Speaking:
                 await self._awake(channel, partial(_removed, channel=channel, id_=id_), method="DELETE")
             self._looks.pop(id_, None)
             self._cards.pop(id_, None)
+
+    async def whole(self, part: int) -> MessageId:
+        """The message of which this is a part."""
+        if part not in self._wholes:
+            after = ""
+            while found := await self._notes.scan("sent/", after=after):
+                after = found[-1][0]
+                for _, text in found:
+                    self._joined([int(id_) for id_ in text.partition(" ")[2].split(",") if id_])
+        return self._wholes.get(part, MessageId(str(part)))
 
     def stale(self, message_id: MessageId) -> bool:
         """See `orchestrator.ports.Chat.stale`."""
@@ -201,6 +213,14 @@ class Speaking:
                 raise
             await self._wire.ask(lambda client: client.http.edit_channel(channel, archived=False))
             await self._wire.speak(method, channel, what)
+
+    def _joined(self, ids: Sequence[int]) -> None:
+        """Remember what belongs together; what stands alone is its own name."""
+        if len(ids) > 1:
+            for id_ in ids:
+                self._wholes[id_] = MessageId(",".join(map(str, ids)))
+                if len(self._wholes) > MOST_LOOKS:
+                    self._wholes.popitem(last=False)
 
     def _seen(self, id_: int, part: Part) -> None:
         self._looks[id_] = part.look

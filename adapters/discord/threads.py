@@ -19,7 +19,7 @@ import structlog
 from adapters.discord.errors import ARCHIVED, Declined
 from adapters.discord.locks import Locks
 from adapters.discord.people import PLATFORM
-from adapters.discord.speaking import NOBODY, SKEW, channel_of
+from adapters.discord.speaking import NOBODY, SKEW, channel_of, ids_of
 from adapters.discord.wire import Wire
 from adapters.discord.words import clean, clip, escaped
 from orchestrator.errors import Gone, Refused
@@ -63,6 +63,7 @@ class Threads:
         self._clock = clock
         self._locks = Locks()
         self._kinds: OrderedDict[int, bool] = OrderedDict()  # channels, and whether they are forums
+        self._untaggable: OrderedDict[int, str] = OrderedDict()  # forums whose tags we may not make, and why
         self._tags: OrderedDict[int, str] = OrderedDict()  # threads, and the tag that they have
         self._marks: OrderedDict[str, str] = OrderedDict()  # messages, and our reaction on them
 
@@ -160,14 +161,15 @@ class Threads:
     async def _tag(self, forum: discord.ForumChannel, name: str) -> discord.ForumTag | None:
         """The forum's tag of this name, made when it is missing and the bot may."""
         found = next((tag for tag in forum.available_tags if tag.name.casefold() == name), None)
-        if found is None and len(forum.available_tags) < MOST_TAGS:
+        if found is None and len(forum.available_tags) < MOST_TAGS and forum.id not in self._untaggable:
             try:
                 tags = [*map(_written, forum.available_tags), {"name": name}]
                 await self._wire.ask(lambda client: client.http.edit_channel(forum.id, available_tags=tags))
                 fresh = await self._forum(forum.id)
                 found = next((tag for tag in fresh.available_tags if tag.name.casefold() == name), None)
             except (Refused, Gone) as why:
-                log.info("forum without our tag", forum=forum.id, tag=name, why=str(why))
+                _keep(self._untaggable, forum.id, str(why))
+                log.info("forum without our tags", forum=forum.id, why=str(why))
         return found
 
     # --- signs ------------------------------------------------------------------------------------------------------
@@ -186,7 +188,7 @@ class Threads:
 
     async def _mark(self, channel: int, message: MessageId, mark: str) -> None:
         """Our reaction on somebody's message; the one before goes. After a restart it was most likely the first."""
-        id_ = int(message)
+        id_ = ids_of(message)[0]
         before = self._marks.get(message, _MARKS[Got.SEEN])
         await self._wire.ask(lambda client: client.http.add_reaction(channel, id_, mark))
         _keep(self._marks, message, mark)

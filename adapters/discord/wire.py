@@ -39,6 +39,9 @@ _TALKATIVE = ("discord.gateway", "discord.http", "discord.webhook")
 LONGEST_REST = 10.0
 """Seconds that a request waits for its own bucket; one that would have to wait longer is `Busy`."""
 
+LOGIN_EVERY = 2.0
+"""Seconds after a login that failed in which none is tried."""
+
 Made = Callable[[aiohttp.TCPConnector, aiohttp.TraceConfig], discord.Client]
 """Makes the client, which is made again as long as it cannot log in."""
 
@@ -66,6 +69,7 @@ class Wire:
         self._make = make
         self._client: discord.Client | None = None
         self._door = asyncio.Lock()
+        self._failed: tuple[float, str] | None = None
         self._files: aiohttp.ClientSession | None = None
         self._before = (discord.http.Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY)
 
@@ -83,6 +87,7 @@ class Wire:
 
     async def close(self) -> None:
         """No request any more, and no connection left."""
+        self.trouble = self.trouble or "The way to Discord is closed."
         discord.http.Route.BASE, DiscordWebSocket.DEFAULT_GATEWAY = self._before
         if self._files is not None:
             await self._files.close()
@@ -121,8 +126,21 @@ class Wire:
         if self._client is None:
             async with self._door:
                 if self._client is None:
-                    self._client = await self._logged_in()
+                    self._client = await self._logged_in_soon()
         return self._client
+
+    async def _logged_in_soon(self) -> discord.Client:
+        """Log in, unless that has just failed: many may wait at the door, and each would fail as slowly."""
+        loop = asyncio.get_running_loop()
+        if self.trouble:
+            raise Broken(self.trouble)
+        if self._failed is not None and loop.time() - self._failed[0] < LOGIN_EVERY:
+            raise Broken(self._failed[1])
+        try:
+            return await self._logged_in()
+        except (Broken, Busy) as why:
+            self._failed = (loop.time(), str(why))
+            raise
 
     async def _logged_in(self) -> discord.Client:
         trace = aiohttp.TraceConfig()

@@ -168,6 +168,39 @@ async def test_a_button_of_before_a_restart_works(home: Home) -> None:
     assert (inbound.press, inbound.on, inbound.text) == ("stop:r1", MessageId(str(shown.id)), "")
 
 
+async def test_a_button_under_a_long_message_names_all_of_it(home: Home) -> None:
+    text = "\n\n".join(f"paragraph {number} " + "word " * 60 for number in range(14))
+    async with home.living() as chat:
+        message = await chat.post(home.where, Message(text=text, buttons=(Button("Stop", "stop:1"),)), key="k")
+        await press_last(home)
+    async with home.living():
+        await press_last(home)
+        await home.core.hears(2)
+    assert len(message.split(",")) == 3
+    assert [inbound.on for inbound in home.core.heard] == [message, message]
+
+
+async def press_last(home: Home) -> None:
+    before = len(home.core.heard)
+    await home.api.person(None, "Ann").presses(home.api.messages(home.channel)[-1], "Stop")
+    await home.core.hears(before + 1)
+
+
+async def test_an_interaction_that_makes_no_sense_is_set_aside(home: Home) -> None:
+    async with home.living() as chat:
+        ann = await synced(home)
+        for kind in (1, 99):
+            home.api.town.begin(await strange(home, ann), {"kind": kind})
+        await (await ann._begin(2, home.channel, {"name": "launch", "options": [{"type": 3}]}).first()).first()
+        await (await ann.slash(home.channel, "help")).finished()
+        assert home.core.texts == ["/help"]
+        assert chat.pulse().aside >= 1
+
+
+async def strange(home: Home, ann: Person) -> Interaction:
+    return ann._begin(99, home.channel, {"name": "launch"})
+
+
 async def test_a_button_that_is_not_ours_does_nothing(home: Home) -> None:
     async with home.living() as chat:
         shown = await button(home, chat)
