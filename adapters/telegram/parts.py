@@ -84,7 +84,7 @@ def whole(text: str) -> Document:
 
 def _rich(message: Message) -> list[Text]:
     """As blocks; none for a live page, of which the end matters, and for what cannot be shown so."""
-    if message.since:
+    if message.tail:
         return []
     looks = [Text(NOTHING, None, blocks) for blocks in rich(message, link=link)]
     if looks:

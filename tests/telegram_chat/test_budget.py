@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -22,8 +23,8 @@ pytestmark = pytest.mark.looptime
 class Office:
     """The core's own post office over this chat."""
 
-    def __init__(self, chat: TelegramChat, group: asyncio.TaskGroup) -> None:
-        self.store = MemoryStore()
+    def __init__(self, chat: TelegramChat, group: asyncio.TaskGroup, store: MemoryStore) -> None:
+        self.store = store
         self.office = PostOffice({"telegram": chat}, self.store, group)
 
     async def send(self, key: str, where: Conversation, message: Message) -> None:
@@ -38,13 +39,13 @@ class Office:
 
 
 @asynccontextmanager
-async def office(scene: Scene) -> AsyncIterator[Office]:
+async def office(scene: Scene, store: MemoryStore | None = None) -> AsyncIterator[Office]:
     async with scene.life() as chat, asyncio.TaskGroup() as group:
         ready: asyncio.Future[Office] = asyncio.get_running_loop().create_future()
 
         async def live() -> None:
             async with asyncio.TaskGroup() as places:
-                ready.set_result(Office(chat, places))
+                ready.set_result(Office(chat, places, store or MemoryStore()))
                 await asyncio.Event().wait()
 
         life = group.create_task(live())
@@ -90,3 +91,31 @@ async def test_a_real_budget_is_never_exceeded() -> None:
         await post.landed()
         assert s.words(s.home) == s.words(s.group) == [f"{number}" for number in range(30)]
         assert s.api.told_to_wait == 0
+
+
+LOST = (Kind.CUT_AFTER, Kind.CUT_BEFORE, Kind.MALFORMED, Kind.PROXY, Kind.HANGS_AFTER, Kind.HALF_OPEN)
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_every_letter_stands_once_and_in_order_through_everything(seed: int) -> None:
+    """Answers are lost, the bot dies at any moment, people talk in between."""
+    dice = random.Random(seed)
+    store = MemoryStore()
+    async with scene(Limits()) as s:
+        for _ in range(20):
+            for place in (s.home.id, s.group.id):
+                s.api.faults.plan("sendMessage", Fault(dice.choice(LOST)), chat=place, times=1)
+        wanted = [f"letter {number}" for number in range(8)]
+        for life in range(12):
+            async with office(s, store) as post:
+                post.office.take([sent.letter for sent in await store.unsent()])
+                if life < len(wanted):
+                    for where in (s.here, s.there):
+                        await post.send(f"{where}/{life}", where, Message(text=wanted[life]))
+                await asyncio.sleep(dice.uniform(0.001, 30))
+                await s.ann.says(dice.choice((s.home, s.group)), "meanwhile")
+        s.api.faults.clear()
+        async with office(s, store) as post:
+            post.office.take([sent.letter for sent in await store.unsent()])
+            await post.landed()
+        assert s.words(s.home) == s.words(s.group) == wanted

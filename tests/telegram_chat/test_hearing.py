@@ -58,6 +58,7 @@ async def test_it_hears_again_after(fault: Fault) -> None:
                 await s.ann.says(s.home, f"{number}")
             await until(lambda: len(s.core.heard) == 3, seconds=600)
             assert s.core.texts == ["0", "1", "2"]
+            assert len(s.core.asked) == 3
             await until(lambda: not chat.pulse().trouble, seconds=60)
 
 
