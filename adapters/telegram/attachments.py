@@ -18,6 +18,7 @@ log = structlog.get_logger()
 MOST_BYTES = 20 * 1024 * 1024
 FETCH_SECONDS = 60.0
 PAUSES = (1.0, 5.0)
+MOST_PATIENCE = 30.0
 AT_ONCE = 4
 PART = 256 * 1024
 
@@ -61,7 +62,7 @@ class Attachments:
                 if pause is None:
                     raise Refused("Telegram did not hand it over; send it again.") from error
                 log.warning("file not fetched", name=wanted.name, again_in=pause, why=str(error))
-                await asyncio.sleep(max(pause, error.seconds if isinstance(error, Busy) else 0.0))
+                await asyncio.sleep(min(MOST_PATIENCE, error.seconds + 1) if isinstance(error, Busy) else pause)
             except Gone as error:
                 raise Refused("Telegram does not have it any more.") from error
         raise AssertionError("unreachable")

@@ -16,6 +16,7 @@ from adapters.telegram.line import Line
 from adapters.telegram.places import Chains, Places, chat_id
 from adapters.telegram.reading import PLATFORM, Born, Heard, Nobody, Press, Reading
 from adapters.telegram.speaking import Speaking
+from adapters.telegram.text import clean
 from orchestrator.errors import Broken, Busy, Refused, Trouble
 from orchestrator.nouns import Conversation, File, Inbound, Message, MessageId, Person, line
 from orchestrator.ports import Notes, Receive
@@ -187,7 +188,7 @@ class Answer:
         try:
             async with self._line.told() as bot:
                 await bot.answer_callback_query(
-                    self._query, line(words, MOST_ALERT) or None, show_alert=bool(words) or None
+                    self._query, line(clean(words), MOST_ALERT) or None, show_alert=bool(words) or None
                 )
         except Trouble as why:
             log.info("tap not answered", why=str(why))

@@ -96,7 +96,9 @@ class Inbox:
                 notes[f"aside/{number:020}"] = raw
                 unread.append((f"aside/{number:020}", error))
                 continue
-            if not isinstance(reading, Ignored):
+            if isinstance(reading, Ignored):
+                log.info("update passed over", update=number, why=reading.why)
+            else:
                 notes[f"in/{number:020}"] = raw
                 items.append(Item(f"in/{number:020}", raw, reading))
         if notes:

@@ -13,12 +13,14 @@ from adapters.telegram.places import link
 from adapters.telegram.render import fit, pieces
 from adapters.telegram.rich import rich
 from adapters.telegram.styled import Piece
+from adapters.telegram.text import clean
 from orchestrator.errors import Gone
 from orchestrator.nouns import File, Message
 from orchestrator.ports import Artifacts
 
 MOST_FILE = 50_000_000
 MOST_PHOTO = 10_000_000
+MOST_NAME = 80
 PHOTOS = (".png", ".jpg", ".jpeg")
 WHOLE = "answer.md"
 NOTHING = Piece("…")
@@ -112,7 +114,16 @@ async def _document(file: File, artifacts: Artifacts) -> Part:
             content += piece
     except Gone as why:
         return _words(f"{file.name}: {why}")
-    return Document(file.name, bytes(content))
+    return Document(_name(file.name), bytes(content))
+
+
+def _name(name: str) -> str:
+    """A name that can be sent and be read; its ending says what the file is."""
+    name = " ".join(clean(name).split()) or "file"
+    if len(name) <= MOST_NAME:
+        return name
+    stem, dot, ending = name.rpartition(".")
+    return f"{stem[: MOST_NAME - 12]}…{dot}{ending}" if stem and len(ending) < 10 else f"{name[: MOST_NAME - 1]}…"
 
 
 def _read(file: File, artifacts: Artifacts) -> AsyncIterator[bytes]:

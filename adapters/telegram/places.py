@@ -17,6 +17,7 @@ from adapters.telegram.keyed import Locks, Newest
 from adapters.telegram.line import Line
 from adapters.telegram.reading import PLATFORM, Born
 from adapters.telegram.sent import every, named, one
+from adapters.telegram.text import clean
 from orchestrator.errors import Broken, Gone, Refused
 from orchestrator.nouns import Conversation, Message, MessageId
 from orchestrator.ports import Notes
@@ -90,7 +91,7 @@ class Chains:
         name = _member(chat, message)
         root = self._roots.get(name)
         if root is None and (text := await one(self._notes, name)):
-            root = json.loads(text)[0]
+            root, _ = _noted(text)
             self._roots.put(name, root)
         return f"{CHAINED}{root}" if root else ""
 
@@ -98,7 +99,7 @@ class Chains:
         """Forget what is too old to be replied to."""
         old: dict[str, str | None] = {}
         async for name, text in every(self._notes, "of/"):
-            if json.loads(text)[1] < self._now() - KEPT:
+            if _noted(text)[1] < self._now() - KEPT:
                 old[name] = None
         if old:
             await self._notes.put(old)
@@ -151,7 +152,7 @@ class Places:
 
     async def _topic(self, chat: int, title: str, name: str, *, lost: bool) -> str:
         """The id of a new topic; empty where none can be made. `lost`: an earlier attempt may have made one."""
-        words = " ".join(title.split())[:MOST_NAME] or "…"
+        words = " ".join(clean(title).split())[:MOST_NAME] or "…"
         if lost and (found := self._born.pop((chat, words))):
             self._claimed.put((chat, found), value=True)
             return str(found)
@@ -183,6 +184,15 @@ class Places:
     async def _chain(self, outside: Conversation, title: str, *, key: str) -> str:
         root = await self._post(outside, Message(status=title), key=f"{key}/root")
         return f"{CHAINED}{root}"
+
+
+def _noted(text: str) -> tuple[int, float]:
+    """A message's root and when it was noted; nothing, and long ago, where the note says neither."""
+    try:
+        root, at = json.loads(text)
+        return int(root), float(at)
+    except (ValueError, TypeError):
+        return 0, 0.0
 
 
 def _member(chat: int, message: int) -> str:

@@ -169,6 +169,8 @@ def _message(message: Message, me: Me) -> Reading:
 def _not_for_us(message: Message) -> str:
     if message.chat.type == "channel":
         return "a post in a channel"
+    if message.migrate_to_chat_id:
+        return f"this group became a supergroup with the new id {message.migrate_to_chat_id}; that one is to be allowed"
     if message.is_automatic_forward:
         return "a channel's post that was forwarded by itself"
     if message.via_bot:

@@ -106,6 +106,7 @@ def test_what_bots_write_is_nothing() -> None:
 
 def test_a_service_message_is_nothing() -> None:
     assert ignored(message=message(GROUP, new_chat_title="/launch evil"))
+    assert "-1001234" in ignored(message=message(GROUP, migrate_to_chat_id=-1001234))
     assert ignored(message=message(GROUP, pinned_message=message(GROUP, text="/launch evil")))
 
 

@@ -230,6 +230,17 @@ async def test_files_go_out_as_pictures_or_documents_and_what_cannot_is_said() -
         assert "empty.txt is empty" in four.text
 
 
+async def test_names_that_cannot_be_sent_are_sent_all_the_same() -> None:
+    async with scene(forum=True) as s, s.chat() as chat:
+        name = 'a\ud800"\n' + "b" * 300 + ".txt"
+        await chat.post(s.there, Message(files=(await stored(s, name, b"words"),)), key="k")
+        where = await chat.open(s.there, name, key="run")
+        file = s.api.messages(s.group.id)[0].file
+        assert file is not None
+        assert file.name.endswith("….txt")
+        assert s.group.topics[int(where.thread)].name.startswith("a\ufffd")
+
+
 async def test_a_picture_that_is_none_goes_as_a_document() -> None:
     async with scene() as s, s.chat() as chat:
         s.api.fail("sendPhoto", Fault(Kind.STATUS, status=400, words="Bad Request: IMAGE_PROCESS_FAILED"))
