@@ -93,6 +93,7 @@ async def test_a_flood_of_unreadable_events_ends_in_another_socket(home: Home) -
         await asyncio.sleep(10)
         await spoken_to(home)
         assert home.api.sockets.connections == 2
+        assert len(home.api.sockets.lines) == 1, "the broken one is gone"
         assert chat.pulse().trouble == ""
 
 
@@ -206,6 +207,19 @@ async def test_a_token_that_is_reset_while_the_bot_runs(home: Home) -> None:
 async def test_the_switch_for_reading_messages_is_named(home: Home) -> None:
     home.api.sockets.disallowed = MESSAGE_CONTENT
     assert "Message Content Intent" in await refused(home)
+
+
+async def test_requests_outlive_the_hearing_and_its_socket_does_not(home: Home) -> None:
+    async with home.chat() as chat:
+        serving = asyncio.create_task(chat.serve(home.core.receive))
+        await home.api.sockets.connected()
+        serving.cancel()
+        await asyncio.wait([serving])
+        await asyncio.sleep(0.1)
+        assert home.api.sockets.lines == []
+        await chat.post(home.where, Message(text="still here"), key="k")
+    with pytest.raises(Broken):
+        await chat.post(home.where, Message(text="not any more"), key="l")
 
 
 async def test_nothing_is_left_of_it(home: Home) -> None:

@@ -121,11 +121,13 @@ async def test_a_429_comes_out_at_once_and_leaves_nothing_behind(home: Home) -> 
 
 
 async def test_a_penalty_for_everything_leaves_the_buttons_alone(home: Home) -> None:
+    other = home.of(home.api.text_channel("other"))
     async with home.living() as chat:
         await chat.post(home.where, Message(text="x", buttons=(Button("Stop", "stop:1"),)), key="x")
         home.api.fail(SEND, Fault.busy(30.0, scope="global"))
-        with pytest.raises(Busy):
-            await chat.post(home.where, Message(text="y"), key="y")
+        for where in (home.where, other):
+            with pytest.raises(Busy):
+                await chat.post(where, Message(text="y"), key=str(where))
         pressed = await home.api.person(None, "Ann").presses(home.api.messages(home.channel)[0], "Stop")
         assert pressed.took is not None
         assert pressed.took < 1
