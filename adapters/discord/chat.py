@@ -63,7 +63,7 @@ class DiscordChat:
         self._wire = Wire(token=token, api_base=api_base, gateway_url=gateway_url, make=self._client)
         self._gateway = Gateway(self._wire, clock=clock)
         self._quiet = Quiet(self._wire)
-        self._hearing = Hearing(self._wire, notes, artifacts, guilds=guilds, quiet=self._quiet)
+        self._hearing = Hearing(self._wire, notes, artifacts, guilds=guilds, quiet=self._quiet, clock=clock)
         self._speaking = Speaking(self._wire, notes, artifacts, clock=clock)
         self._interactions = Interactions(
             self._wire, artifacts, guilds=guilds, suggest=suggest, whole=self._speaking.whole

@@ -37,15 +37,13 @@ _OPTIONS: dict[str, list[dict[str, Any]]] = {
 
 
 def definition(commands: Sequence[Command]) -> list[dict[str, Any]]:
-    """What Discord is told: nobody is kept from seeing them, who may is decided here; never in private."""
+    """What a server is told: nobody is kept from seeing them, who may is decided here. In private there are none."""
     return [
         {
             "type": 1,
             "name": name,
             "description": line(about, _ABOUT),
             "options": [{"required": False, **option} for option in _OPTIONS.get(name, _free(arguments))],
-            "contexts": [0],
-            "integration_types": [0],
         }
         for name, arguments, about in commands
     ]

@@ -99,13 +99,18 @@ class Gateway:
         resumable = last is not None and last.session_id is not None
         if not resumable:
             await self._allowance()
-        async with asyncio.timeout(HANDSHAKE):
-            if last is not None and resumable:
-                ws = await DiscordWebSocket.from_client(
-                    client, gateway=last.gateway, session=last.session_id, sequence=last.sequence, resume=True
-                )
-            else:
-                ws = await DiscordWebSocket.from_client(client)
+        try:
+            async with asyncio.timeout(HANDSHAKE):
+                if last is not None and resumable:
+                    ws = await DiscordWebSocket.from_client(
+                        client, gateway=last.gateway, session=last.session_id, sequence=last.sequence, resume=True
+                    )
+                else:
+                    ws = await DiscordWebSocket.from_client(client)
+        except _DROPPED:
+            raise
+        except Exception as error:
+            raise Broken(f"Discord's greeting could not be read ({type(error).__name__}).") from error
         client.ws = ws
         return ws
 

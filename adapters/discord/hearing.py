@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from itertools import chain, repeat
 
@@ -35,11 +35,12 @@ MOST_WAITING = 500
 READ_EVERY = 0.04
 """Seconds between two pages that are read back: Discord allows fifty requests in a second for all that we do."""
 
+FORGOTTEN = 30 * 86_400.0
+"""Seconds after which a place where nobody spoke is read back no more: its end was perhaps told to nobody."""
+
 PAGE = 100
 MOST_PAGES_ELSEWHERE = 5
 """How far a channel that is not ours is read back."""
-
-PRIVATE = "This bot works in a server's channels and not in private. Use `/launch` there."
 
 _SAID = {discord.MessageType.default, discord.MessageType.reply}
 
@@ -60,7 +61,14 @@ class Hearing:
     """Hears for as long as `serve` lives; what it knows of its threads outlives that."""
 
     def __init__(
-        self, wire: Wire, notes: Notes, artifacts: Artifacts, *, guilds: Collection[str], quiet: Quiet
+        self,
+        wire: Wire,
+        notes: Notes,
+        artifacts: Artifacts,
+        *,
+        guilds: Collection[str],
+        quiet: Quiet,
+        clock: Callable[[], float],
     ) -> None:
         self.aside = 0
         self._wire = wire
@@ -69,6 +77,7 @@ class Hearing:
         self._guilds = frozenset(guilds)
         self._people = People(wire)
         self._quiet = quiet
+        self._clock = clock
         self._reading = asyncio.Lock()
         self._ears: dict[int, _Ear] = {}
         self._group: asyncio.TaskGroup | None = None
@@ -82,6 +91,9 @@ class Hearing:
             for name, text in found:
                 chat, _, last = text.partition(" ")
                 if chat.partition("/")[0] not in self._guilds:
+                    continue
+                if discord.utils.snowflake_time(int(last)).timestamp() < self._clock() - FORGOTTEN:
+                    await self._notes.put({name: None})
                     continue
                 channel = int(name.removeprefix("live/"))
                 thread = "" if chat.rpartition("/")[2] == str(channel) else str(channel)

@@ -70,7 +70,11 @@ class Speaking:
                 began = self._clock()
                 await self._notes.put({note: _note(began, ids)})
             for at in range(len(ids), len(parts)):
-                id_ = await self._found(channel, parts[at], after=began - SKEW) if again else None
+                id_ = (
+                    await self._found(channel, parts[at], after=ids[-1] if ids else _born(began - SKEW))
+                    if again
+                    else None
+                )
                 if id_ is None:
                     id_ = await self._send(
                         channel, parts[at], nonce=_nonce(key, at), silent=at > 0 or not message.rings
@@ -157,13 +161,14 @@ class Speaking:
 
         return (await self._wire.speak("POST", channel, send)).id
 
-    async def _found(self, channel: int, part: Part, *, after: float) -> int | None:
+    async def _found(self, channel: int, part: Part, *, after: int) -> int | None:
         """A message of ours with these words that nobody knows of: the answer to an earlier attempt was lost."""
         claimed = await self._claimed()
-        start = discord.Object(id=(int(after * 1000) - discord.utils.DISCORD_EPOCH) << 22)
 
         async def read(client: discord.Client) -> list[discord.Message]:
-            past = client.get_partial_messageable(channel).history(limit=PAGE, after=start, oldest_first=True)
+            past = client.get_partial_messageable(channel).history(
+                limit=PAGE, after=discord.Object(id=after), oldest_first=True
+            )
             return [message async for message in past]
 
         for message in await self._wire.ask(read):
@@ -261,6 +266,11 @@ def ids_of(message_id: MessageId) -> list[int]:
     if not all(part.isdecimal() for part in parts):
         raise Gone("This is no message on Discord.")
     return [int(part) for part in parts]
+
+
+def _born(moment: float) -> int:
+    """An id that is older than every message since then."""
+    return (int(moment * 1000) - discord.utils.DISCORD_EPOCH) << 22
 
 
 def _nonce(key: str, at: int) -> str:

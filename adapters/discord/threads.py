@@ -33,6 +33,10 @@ V = TypeVar("V")
 
 IDLE_MINUTES: Literal[10080] = 10080
 NAME = 100
+
+POST: Literal[0] = 0
+NEWS_THREAD: Literal[10] = 10
+THREAD: Literal[11] = 11
 MOST_REMEMBERED = 2000
 
 RUNNING, WAITING, FAILED, DONE = "running", "waiting", "failed", "done"
@@ -62,7 +66,9 @@ class Threads:
         self._closed = closed
         self._clock = clock
         self._locks = Locks()
-        self._kinds: OrderedDict[int, bool] = OrderedDict()  # channels, and whether they are forums
+        self._kinds: OrderedDict[int, Literal[0, 10, 11]] = (
+            OrderedDict()
+        )  # channels, and the kind of thread that they take
         self._untaggable: OrderedDict[int, str] = OrderedDict()  # forums whose tags we may not make, and why
         self._tags: OrderedDict[int, str] = OrderedDict()  # threads, and the tag that they have
         self._marks: OrderedDict[str, str] = OrderedDict()  # messages, and our reaction on them
@@ -119,21 +125,25 @@ class Threads:
         return 0
 
     async def _made(self, channel: int, name: str) -> int:
-        if await self._is_forum(channel):
+        kind = await self._kind(channel)
+        if kind == POST:
             return await self._posted(channel, name)
         made = await self._wire.ask(
             lambda client: client.http.start_thread_without_message(
-                channel, name=name, auto_archive_duration=IDLE_MINUTES, type=discord.ChannelType.public_thread.value
+                channel, name=name, auto_archive_duration=IDLE_MINUTES, type=kind
             )
         )
         return int(made["id"])
 
-    async def _is_forum(self, channel: int) -> bool:
+    async def _kind(self, channel: int) -> Literal[0, 10, 11]:
+        """What kind of thread this channel takes."""
         if channel not in self._kinds:
             found = await self._wire.ask(lambda client: client.fetch_channel(channel))
             if not isinstance(found, (discord.TextChannel, discord.ForumChannel)):
                 raise Refused("No thread can be opened in this kind of channel.")
-            _keep(self._kinds, channel, isinstance(found, discord.ForumChannel))
+            is_news = isinstance(found, discord.TextChannel) and found.is_news()
+            kind = POST if isinstance(found, discord.ForumChannel) else NEWS_THREAD if is_news else THREAD
+            _keep(self._kinds, channel, kind)
         return self._kinds[channel]
 
     async def _posted(self, channel: int, name: str) -> int:
@@ -200,7 +210,7 @@ class Threads:
         name = _tag_of(phase, reason)
         parent = channel_of(where.outside)
         changes: dict[str, Any] = {}
-        if self._tags.get(thread) != name and await self._is_forum(parent):
+        if self._tags.get(thread) != name and await self._kind(parent) == POST:
             forum = await self._forum(parent)
             tag = await self._tag(forum, name)
             if tag is not None:

@@ -114,6 +114,15 @@ async def test_a_thread_that_was_deleted_is_not_read_back_for_ever(home: Home) -
         assert not [name for name in home.notes.texts if name == f"live/{where.thread}"]
 
 
+async def test_a_thread_in_which_nobody_said_anything_for_a_month_is_left_alone(home: Home) -> None:
+    where = await opened(home)
+    old = home.api.clock.snowflake(home.api.clock.now() - 31 * 86_400)
+    home.notes.texts[f"live/{where.thread}"] = f"{where.chat} {old}"
+    async with home.living():
+        await asyncio.sleep(5)
+    assert f"live/{where.thread}" not in home.notes.texts
+
+
 async def test_an_ended_run_needs_no_reading_back_and_its_thread_is_still_heard(home: Home) -> None:
     where = await opened(home)
     async with home.living() as chat:

@@ -199,8 +199,8 @@ async def test_an_edit_fits_into_the_messages_there_are(home: Home, chat: Discor
     count = len(message.split(","))
     await chat.edit(home.where, message, Message(text="short now"))
     assert texts(home) == ["short now", *["…"] * (count - 1)]
-    one = await chat.post(home.where, Message(text="live", since=1.0), key="live")
-    await chat.edit(home.where, one, Message(text=LONG, since=1.0))
+    one = await chat.post(home.where, Message(text="live", tail=True), key="live")
+    await chat.edit(home.where, one, Message(text=LONG, tail=True))
     assert not home.api.messages(home.channel)[-1].attachments
     await chat.edit(home.where, one, Message(text=LONG))
     assert [file.name for file in home.api.messages(home.channel)[-1].attachments] == ["answer.md"]
