@@ -102,6 +102,13 @@ async def test_a_post_in_a_forum_has_the_tag_of_how_it_stands(home: Home, chat: 
     assert home.api.tags(home.thread(done)) == ["done"]
 
 
+async def test_an_announcement_channel_has_threads_of_its_own_kind(home: Home, chat: DiscordChat) -> None:
+    news = home.api.town.new_channel(home.api.guild, "news", kind=5)
+    where = await chat.open(home.of(news), "A run", key="k")
+    assert home.thread(where).parent == news.id
+    assert home.api.calls[-1].body["type"] == 10
+
+
 async def test_a_forum_whose_tags_we_may_not_make_does_without(home: Home, chat: DiscordChat) -> None:
     forum = home.api.forum()
     where = await chat.open(home.of(forum), "Fix it", key="k")
