@@ -98,7 +98,7 @@ def _at(letters: list[Letter], seat: int, where: Conversation) -> list[Letter]:
 
 
 def _begin(pen: _Pen, state: State) -> list[Letter]:
-    return [pen.post(page_key(pen.run, 1), Message(status="starting" if state.admitted else "queued"))]
+    return [pen.post(page_key(pen.run, 1), Message(status="starting" if state.admitted else "queued", tail=True))]
 
 
 def _welcome(pen: _Pen, state: State) -> list[Letter]:
@@ -145,7 +145,7 @@ def _speak(state: State, entry: ev.Entry) -> list[Letter]:
     run, pen = state.run, _Pen(state.run, state.where)
     match entry.event:
         case wire.TurnStarted() if not state.page_open:
-            first_look = Message(status=Phase.WORKING.value, since=entry.at)
+            first_look = Message(status=Phase.WORKING.value, since=entry.at, tail=True)
             return [pen.post(page_key(run, state.page + 1), first_look, Lane.LIVE)]
         case wire.Asked() as asked if asked.ask not in state.answers and asked.ask not in state.asks:
             return [pen.post(_key(run, entry.key), _question(run, asked))]
@@ -215,7 +215,7 @@ def _settled(pen: _Pen, state: State, ask: str, words: str) -> Letter:
     waiting = state.asks[ask]
     question = _question(state.run, waiting.asked)
     settled = Message(text=question.text, status=f"answered · {words}")
-    return pen.edit(_key(state.run, waiting.key), settled)
+    return pen.edit(_key(state.run, waiting.key), settled, Lane.LIVE)
 
 
 def _close_page(pen: _Pen, state: State, words: str, *, text: str) -> list[Letter]:
@@ -224,7 +224,7 @@ def _close_page(pen: _Pen, state: State, words: str, *, text: str) -> list[Lette
         return []
     if state.page == 1 and state.isolation:
         words = f"{words} · {state.isolation}"
-    last = Message(text=text, status=words, log=tuple(state.done))
+    last = Message(text=text, status=words, log=tuple(state.done), tail=True)
     return [pen.edit(page_key(state.run, state.page), last, Lane.LIVE)]
 
 
@@ -239,20 +239,18 @@ def _turn_end(pen: _Pen, state: State, entry: ev.Entry, ended: wire.TurnEnded) -
     last = state.blocks[-1] if state.blocks else ""
     said_twice = bool(final) and (last in final or final in last)
     before = "\n\n".join(list(state.blocks)[:-1]) if said_twice else state.written
-    letters = [_settled(pen, state, ask, "no answer is needed any more") for ask in state.asks]
-    letters += _close_page(pen, state, " · ".join(facts), text=before)
+    letters: list[Letter] = []  # the answer first: what is above it may be put in order after that
     if ended.error:
         status = f"⚠ {OUTCOMES.get(ended.outcome, ended.outcome)} · {ended.error}"
         letters.append(pen.post(_key(run, entry.key), Message(text=final, status=status, rings=True)))
     elif final:
         letters.append(pen.post(_key(run, entry.key), Message(text=final, rings=True)))
-    return letters
+    letters += [_settled(pen, state, ask, "no answer is needed any more") for ask in state.asks]
+    return letters + _close_page(pen, state, " · ".join(facts), text=before)
 
 
 def _run_end(pen: _Pen, state: State, entry: ev.Entry, end: ev.Ended) -> list[Letter]:
     run = state.run
-    letters = [_settled(pen, state, ask, "the run ended") for ask in state.asks]
-    letters += _close_page(pen, state, f"ended · {end.reason}", text=state.written)
     why = end.words if end.words.startswith(end.reason) else " · ".join(filter(None, (end.reason, end.words)))
     facts = ["ended", why, f"{end.turns} turn{'' if end.turns == 1 else 's'}"]
     facts += [dollars(end.cost_usd), span(end.seconds)]
@@ -261,8 +259,9 @@ def _run_end(pen: _Pen, state: State, entry: ev.Entry, end: ev.Ended) -> list[Le
         facts.append(f"your last {f'{unheard} messages' if unheard > 1 else 'message'} did not reach it")
     again = Button("Launch again", f"again:{run}")
     status = " · ".join(fact for fact in facts if fact)
-    letters.append(pen.post(_key(run, entry.key), Message(status=status, buttons=(again,), rings=True)))
-    return letters
+    letters = [pen.post(_key(run, entry.key), Message(status=status, buttons=(again,), rings=True))]
+    letters += [_settled(pen, state, ask, "the run ended") for ask in state.asks]
+    return letters + _close_page(pen, state, f"ended · {end.reason}", text=state.written)
 
 
 def bare_end(state: State, entry: ev.Entry) -> list[Letter]:

@@ -165,7 +165,8 @@ class Message:
 
     `text` is GitHub markdown and untrusted; an adapter renders it with a parser and splits it to its limits. `status`
     and `log` are plain text, to be escaped: one line on top, and the lines of what was done, foldable where possible.
-    `since` (Unix seconds) stands beside the status as a running clock. `rings` asks for a notification.
+    `since` (Unix seconds) stands beside the status as a running clock. `rings` asks for a notification. `tail`: of the
+    text its end matters; where there is no room for all of it, the beginning may be left out.
     """
 
     text: str = ""
@@ -177,6 +178,7 @@ class Message:
     rows: tuple[Row, ...] = ()
     board: bool = False
     rings: bool = False
+    tail: bool = False
 
     def __post_init__(self) -> None:
         """What is said to be a line is one here, for every adapter: agents and platforms write into them."""

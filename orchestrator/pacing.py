@@ -6,6 +6,7 @@ Plain arithmetic on seconds that the caller gives; it sends nothing, sleeps noth
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import dataclass
 
 from orchestrator.nouns import Lane, Pace
 
@@ -16,9 +17,22 @@ SLOW_FACTOR = 3.0
 """How much rarer live edits are while a place is slow."""
 
 
-class Budget:
-    """At most `pace.burst` requests in any `pace.per` seconds; the last `pace.reserve` only for `Lane.FIRST`.
+ALWAYS_LEFT = 1
+"""Requests of a window that are left for `Lane.FIRST`, however much was used otherwise already."""
 
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """A request, and whether it was a live edit."""
+
+    at: float
+    live: bool
+
+
+class Budget:
+    """At most `pace.burst` requests in any `pace.per` seconds, of which live edits leave `pace.reserve` to all others.
+
+    What the others have used of that is not left a second time; but a little is always left for `Lane.FIRST`.
     A request counts from its answer: when on its way the platform counted it, nobody knows.
     """
 
@@ -26,7 +40,7 @@ class Budget:
         self.pace = pace
         self.closed_until = 0.0
         self._slow_until = 0.0
-        self._spent: deque[float] = deque(maxlen=pace.burst)
+        self._spent: deque[Spent] = deque(maxlen=pace.burst)
 
     def adopt(self, pace: Pace) -> None:
         """From now on the place bears this; what was spent stays spent."""
@@ -38,21 +52,39 @@ class Budget:
         """Seconds until a request of this lane may leave; 0 means now."""
         if now < self.closed_until:
             return self.closed_until - now
-        while self._spent and self._spent[0] <= now - self.pace.per:
-            self._spent.popleft()
-        allowed = max(1, self.pace.burst - (0 if lane is Lane.FIRST else self.pace.reserve))
-        if len(self._spent) < allowed:
+        total, others = self._used(now)
+        urgent = lane is Lane.FIRST
+        if total < self._allowed(others, urgent=urgent):
             return 0.0
-        return self._spent[len(self._spent) - allowed] + self.pace.per - now
+        for spent in self._spent:  # as they leave the window, one by one
+            total -= 1
+            others -= not spent.live
+            if total < self._allowed(others, urgent=urgent):
+                return spent.at + self.pace.per - now
+        raise AssertionError("an empty window allows a request")
 
-    def spend(self, now: float) -> None:
+    def _allowed(self, others: int, *, urgent: bool) -> int:
+        return self.pace.burst if urgent else max(1, self.pace.burst - self._left(others))
+
+    def _left(self, others: int) -> int:
+        """Requests that are still left for what somebody waits for, when these are used."""
+        return max(self.pace.reserve - others, min(ALWAYS_LEFT, self.pace.reserve))
+
+    def _used(self, now: float) -> tuple[int, int]:
+        """Requests in the window, and those of them that were no live edits."""
+        while self._spent and self._spent[0].at <= now - self.pace.per:
+            self._spent.popleft()
+        return len(self._spent), sum(not spent.live for spent in self._spent)
+
+    def spend(self, now: float, *, live: bool = False) -> None:
         """A request leaves now."""
-        self._spent.append(now)
+        self._spent.append(Spent(now, live=live))
 
     def answered(self, now: float) -> None:
         """The request that left last is answered now, one at a time."""
         if self._spent:
-            self._spent[-1] = max(self._spent[-1], now)
+            last = self._spent[-1]
+            self._spent[-1] = Spent(max(last.at, now), live=last.live)
 
     def close(self, seconds: float, now: float) -> None:
         """The platform asked for patience: nothing leaves until then, and live edits are rare for a while after."""
@@ -65,7 +97,7 @@ class Budget:
 
     def remembers(self, now: float) -> float:
         """Seconds after which a new budget would be no other than this one."""
-        spent = self._spent[-1] + self.pace.per if self._spent else 0.0
+        spent = self._spent[-1].at + self.pace.per if self._spent else 0.0
         return max(spent, self.closed_until, self._slow_until) - now
 
     def slowed(self, now: float) -> float:
@@ -77,8 +109,12 @@ class Budget:
         return self.pace.edit_every * self._patience(now)
 
     def share(self, now: float) -> float:
-        """Seconds that must lie between two live edits of this place now, whichever message they change."""
-        return self.pace.share * self._patience(now)
+        """Seconds that must lie between two live edits of this place now, whichever message they change.
+
+        They share evenly what all others leave, in the measure of the last window.
+        """
+        _, others = self._used(now)
+        return self.pace.per / max(1, self.pace.burst - others - self._left(others)) * self._patience(now)
 
     def _patience(self, now: float) -> float:
         return SLOW_FACTOR if self.slowed(now) else 1.0

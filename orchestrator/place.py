@@ -19,10 +19,19 @@ MOST_SIGNS = 100
 
 NEVER = float("inf")
 
+BOARD_SECONDS = 1.0
+"""A dashboard is drawn no more often than this, however many runs it shows."""
+
+SLACK = 0.001
+"""Seconds by which a page is due before its turn comes: rounding must not cost it the turn."""
+
 
 @dataclass(slots=True)
 class Page:
-    """A message that is kept up to date for as long as it is here. It is due again when its look `fades`."""
+    """A message that is kept up to date for as long as it is here.
+
+    `at` is when it was drawn last. It is due again when its look `fades`.
+    """
 
     key: str
     where: Conversation
@@ -30,7 +39,7 @@ class Page:
     lane: Lane
     id: MessageId | None = None
     dirty: bool = True
-    due: float = 0.0
+    at: float = -NEVER
     fades: float = NEVER
     shown: Message | None = None
 
@@ -39,6 +48,7 @@ class Page:
 class Errand:
     """A request that is no letter (opening a thread), with somebody waiting for what comes of it."""
 
+    platform: str
     run: Callable[[], Awaitable[Any]]
     done: asyncio.Future[Any]
 
@@ -49,7 +59,10 @@ Turn = tuple[Lane, Letter | Errand]
 
 @dataclass(slots=True)
 class Place:
-    """Everything that shares one budget, and the one task that sends it. `live`: when the next live edit may leave."""
+    """Everything that shares one budget, and the one task that sends it.
+
+    Edits of pages and dashboards go in one even stream; the last one left at `edited`.
+    """
 
     budget: Budget
     queue: deque[Letter | Errand] = field(default_factory=deque)
@@ -58,7 +71,7 @@ class Place:
     pages: dict[str, Page] = field(default_factory=dict)
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     failures: int = 0
-    live: float = 0.0
+    edited: float = -NEVER
 
     def put(self, letter: Letter) -> None:
         """A letter comes behind all that wait."""
@@ -118,13 +131,19 @@ class Place:
         return message, done
 
     def next_page(self, now: float) -> tuple[Page | None, float | None]:
-        """The page whose turn it is, or the seconds until one is due (None: none waits)."""
+        """The page whose turn it is, or the seconds until one is due (None: none waits).
+
+        Each page has its turn after all the others had theirs; how long that takes follows what the place bears now.
+        """
+        share, every = self.budget.share(now), self.budget.edit_every(now)
+        turn = max(every, share * sum(page.id is not None for page in self.pages.values()) - SLACK)
         soonest: float | None = None
         best: Page | None = None
         for page in self.pages.values():
             if page.id is None or not (page.dirty or page.fades < NEVER):
                 continue
-            due = max(page.due, self.live if page.lane is Lane.LIVE else 0.0, 0.0 if page.dirty else page.fades)
+            least = max(turn, BOARD_SECONDS) if page.lane is Lane.BOARD else turn
+            due = max(page.at + least, self.edited + share, 0.0 if page.dirty else page.fades)
             if due > now:
                 soonest = min(soonest or due, due)
             elif best is None or page.lane < best.lane:

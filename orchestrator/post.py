@@ -22,6 +22,7 @@ from orchestrator.pacing import Budget
 from orchestrator.place import NEVER, Errand, Look, Page, Place
 from orchestrator.ports import Change, Chat, Sent, Store
 from orchestrator.tasks import woken
+from orchestrator.toll import tolled
 
 log = structlog.get_logger()
 
@@ -32,9 +33,6 @@ REQUEST_SECONDS = 90.0
 
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 """Pauses of a place whose platform fails, one failure after another."""
-
-BOARD_SECONDS = 1.0
-"""A dashboard is drawn no more often than this, however many runs it shows."""
 
 LEAST_SECONDS = 0.001
 """No pause is shorter: rounding must never make a place turn on the spot."""
@@ -109,7 +107,7 @@ class PostOffice:
         if place is None:
             raise Gone(f"{where.platform} is not connected")
         chat = self._chats[where.platform]
-        errand = Errand(lambda: run(chat), asyncio.get_running_loop().create_future())
+        errand = Errand(where.platform, lambda: run(chat), asyncio.get_running_loop().create_future())
         place.queue.append(errand)
         place.woken.set()
         return await errand.done
@@ -190,7 +188,7 @@ class PostOffice:
 
     async def _send(self, place: Place, item: Letter | Errand) -> None:
         if isinstance(item, Errand):
-            await self._run(place, item)
+            await self._run(place, self._overall[item.platform], item)
         elif not await self._send_letter(place, item):
             return
         place.drop(item)
@@ -263,12 +261,10 @@ class PostOffice:
                 await asyncio.sleep(pause)
         raise AssertionError("unreachable")
 
-    async def _run(self, place: Place, errand: Errand) -> None:
+    async def _run(self, place: Place, overall: Budget, errand: Errand) -> None:
         loop = asyncio.get_running_loop()
-        place.budget.spend(loop.time())
         try:
-            async with asyncio.timeout(REQUEST_SECONDS):
-                result = await errand.run()
+            result = await _paying(place, overall, errand.run, live=False)
         except Exception as error:  # noqa: BLE001 - whoever waits for it gets it, whatever it is
             if isinstance(error, Busy):
                 place.budget.close(error.seconds + 1, loop.time())
@@ -277,8 +273,6 @@ class PostOffice:
         else:
             if not errand.done.done():
                 errand.done.set_result(result)
-        finally:
-            place.budget.answered(loop.time())
 
     # --- signs and pages ---------------------------------------------------------------------------------------------
 
@@ -300,7 +294,7 @@ class PostOffice:
         faded = page.fades <= loop.time()
         page.dirty, page.fades = False, NEVER
         if page.lane is Lane.BOARD:  # also when it turns out to look the same: it is drawn from every run there is
-            page.due = loop.time() + BOARD_SECONDS
+            page.at = loop.time()
         try:
             look = page.look(place.budget.slowed(loop.time()))
         except Exception:
@@ -315,15 +309,12 @@ class PostOffice:
                 lasts: float | None = 0.0
             else:
                 id_ = page.id
-                lasts = await self._within(place, chat, lambda: chat.edit(page.where, id_, look))
+                lasts = await self._within(place, chat, lambda: chat.edit(page.where, id_, look), live=True)
         except (Gone, Refused) as why:
             log.warning("page given up", key=page.key, why=str(why))
             page.id = None  # it stays here without one: taken off, the next change would look for it and edit it again
             return
-        now = loop.time()
-        page.due = max(page.due, now + place.budget.edit_every(now))
-        if page.lane is Lane.LIVE:
-            place.live = now + place.budget.share(now)
+        page.at = now = loop.time()
         if lasts is None:
             page.dirty = True  # the last state always lands: whatever it is by then
             return
@@ -336,29 +327,26 @@ class PostOffice:
         old = page.id
         assert old is not None
         key, silent = f"{page.key}/after/{old}", replace(look, rings=False)
-        new = await self._within(place, chat, lambda: chat.post(page.where, silent, key=key))
+        new = await self._within(place, chat, lambda: chat.post(page.where, silent, key=key), live=True)
         if new is None:
             page.dirty = True
             return
         await self._note(lambda: self._store.delivered(page.key, new))
         page.id = new
-        await self._within(place, chat, lambda: chat.remove(page.where, old))
+        await self._within(place, chat, lambda: chat.remove(page.where, old), live=True)
 
     async def _within(
-        self, place: Place, chat: Chat, request: Callable[[], Awaitable[T]], *, key: str = ""
+        self, place: Place, chat: Chat, request: Callable[[], Awaitable[T]], *, live: bool = False, key: str = ""
     ) -> T | None:
         """Do a request within the budget. Closes the place when it fails; what stays to do is done again later.
 
         Returns what came of it, or None when it must be tried again; raises `Gone` and `Refused`. `key`: the letter
-        that is remembered as surely not posted when that is sure.
+        that is remembered as surely not posted when that is sure. `live`: it is an edit of a page.
         """
         loop = asyncio.get_running_loop()
         overall = self._overall[chat.platform]
-        place.budget.spend(loop.time())
-        overall.spend(loop.time())
         try:
-            async with asyncio.timeout(REQUEST_SECONDS):
-                result = await request()
+            result = await _paying(place, overall, request, live=live)
         except (Gone, Refused):
             raise
         except Busy as busy:
@@ -378,8 +366,6 @@ class PostOffice:
         else:
             place.failures = 0
             return result
-        finally:
-            place.budget.answered(loop.time())
         return None
 
     async def _note(self, write: Callable[[], Awaitable[object]]) -> None:
@@ -392,3 +378,45 @@ class PostOffice:
                 await asyncio.sleep(pause)
             else:
                 return
+
+
+async def _paying(place: Place, overall: Budget, request: Callable[[], Awaitable[T]], *, live: bool) -> T:
+    """What comes of a request, or of several, each counted when it leaves and when it is answered."""
+    loop = asyncio.get_running_loop()
+    async with asyncio.timeout(REQUEST_SECONDS) as deadline:
+        gate = _Toll(place.budget, overall, deadline, live=live)
+        try:
+            with tolled(gate):
+                return await request()
+        finally:
+            if gate.paid:
+                place.budget.answered(loop.time())
+                if live:
+                    place.edited = loop.time()
+
+
+class _Toll:
+    """Counts the requests of a doing; each after the first waits until the place has room for it.
+
+    What was begun is to be finished, so it waits as urgent as can be, and its deadline begins again. A doing that needs
+    no request at all (the message looks so already) costs nothing.
+    """
+
+    def __init__(self, place: Budget, overall: Budget, deadline: asyncio.Timeout, *, live: bool) -> None:
+        self._place = place
+        self._overall = overall
+        self._deadline = deadline
+        self._live = live
+        self.paid = False
+
+    async def __call__(self) -> None:
+        loop = asyncio.get_running_loop()
+        if self.paid:
+            self._place.answered(loop.time())
+            while wait := max(budget.wait(Lane.FIRST, loop.time()) for budget in (self._place, self._overall)):
+                self._deadline.reschedule(loop.time() + wait + REQUEST_SECONDS)
+                await asyncio.sleep(max(wait, LEAST_SECONDS))
+            self._deadline.reschedule(loop.time() + REQUEST_SECONDS)
+        self.paid = True
+        for budget in (self._place, self._overall):
+            budget.spend(loop.time(), live=self._live)

@@ -15,6 +15,9 @@ from orchestrator.run import State
 PAGE_TEXT = 1500
 """Characters of text on a live page: the newest; the whole stands in the final answer."""
 
+MOST_FENCE = 40
+"""Characters of a line that opens a code block, when it is opened again."""
+
 PAGE_LOG = 40
 """Lines of what was done on a live page."""
 
@@ -34,8 +37,7 @@ def page(state: State, moment: Moment) -> Message:
     text = state.written
     if moment.text and not moment.thinking:
         text = f"{text}\n\n{closed(moment.text)}".strip("\n")
-    if len(text) > PAGE_TEXT:
-        text = "…" + text[-PAGE_TEXT:]
+    text = newest(text, PAGE_TEXT)
     running = tuple(f"… {tool.text}" for tool in state.tools.values())
     return Message(
         text=text,
@@ -43,6 +45,7 @@ def page(state: State, moment: Moment) -> Message:
         log=(tuple(state.done) + running)[-PAGE_LOG:],
         since=state.turn_began or state.began,
         buttons=_page_buttons(state),
+        tail=True,
     )
 
 
@@ -123,6 +126,30 @@ def past_row(launched: ev.Entry, ended: ev.Entry) -> Row:
         words=" · ".join(filter(None, (last.words or last.reason, f"after {span(last.seconds)}"))),
         buttons=(Button("Launch again", f"again:{launched.run}"),),
     )
+
+
+def newest(text: str, most: int) -> str:
+    """The end of a markdown text, from the beginning of a line on where there is one; a code block stays one."""
+    if len(text) <= most:
+        return text
+    start = len(text) - most
+    end_of_line = text.find("\n", start)
+    start = end_of_line + 1 if 0 <= end_of_line < len(text) - most // 2 else start
+    fence = _open_fence(text[:start])
+    return f"…\n\n{fence}\n{text[start:]}" if fence else f"…{text[start:]}"
+
+
+def _open_fence(text: str) -> str:
+    """The line that opened the code block in which this text ends, or nothing."""
+    fence, mark = "", ""
+    for line in text.split("\n"):
+        begins = line.lstrip()
+        if fence and begins.startswith(mark):
+            fence = ""
+        elif not fence and begins.startswith(("```", "~~~")):
+            mark = begins[: len(begins) - len(begins.lstrip(begins[0]))]
+            fence = begins if len(begins) <= MOST_FENCE else mark
+    return fence
 
 
 def closed(text: str) -> str:

@@ -100,7 +100,7 @@ def _tails(top: Styled, text: Styled, bottom: Styled, count: int) -> list[Styled
 
 
 def _is_live(message: Message) -> bool:
-    return bool(message.since) or message.board
+    return message.tail or message.board
 
 
 def _nothing(message: Message) -> tuple[Piece, ...]:

@@ -14,6 +14,7 @@ from adapters.web.viewer import About, Streams, Viewer
 from orchestrator.errors import Broken, Gone, Refused
 from orchestrator.nouns import Conversation, File, Inbound, Message, MessageId, Pace, Person, Pulse, Sign
 from orchestrator.ports import Notes, Receive
+from orchestrator.toll import toll
 
 OWNER = Person(PLATFORM, "owner", name="you")
 PACE = Pace(burst=200, per=1.0, reserve=20, edit_every=0.03)
@@ -56,6 +57,7 @@ class Talk:
 
     async def open(self, origin: Conversation, title: str, *, key: str) -> Conversation:
         """A thread, and a line in `origin` that leads to it. The same key is the same thread."""
+        await toll()
         place = await self._place(origin)
         thread, _ = await self.threads.open(title, key=key)
         notice = Kept(author="system", at=time.time(), message=Message(text=title), opens=thread)
@@ -65,11 +67,13 @@ class Talk:
 
     async def post(self, where: Conversation, message: Message, *, key: str, again: bool = False) -> MessageId:
         """A new message, durable; the same key is the same message."""
+        await toll()
         kept = Kept(author="agent", at=time.time(), message=message)
         return MessageId((await self.posts.add(await self._place(where), kept, key=f"post/{key}")).id)
 
     async def edit(self, where: Conversation, message_id: MessageId, message: Message) -> float:
         """The message looks like this now, for everybody at once."""
+        await toll()
         await self.posts.change(where.thread or where.chat, message_id, message)
         return 0.0
 

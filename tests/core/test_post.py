@@ -24,6 +24,7 @@ from orchestrator.nouns import (
 )  # fmt: skip
 from orchestrator.ports import Change, Sent
 from orchestrator.post import PostOffice
+from orchestrator.toll import toll
 from tests.fakes.chat import FakeChat
 from tests.fakes.store import MemoryStore
 
@@ -362,3 +363,20 @@ async def test_signs_are_shown_when_there_is_room_and_the_newest_is_enough() -> 
         for n in range(500):
             post.office.sign(HERE, Receipt(MessageId(f"m{n}"), Got.SEEN))
         assert len(post.office._places["fake:fake/hall"].signs) <= 100
+
+
+async def test_a_doing_of_many_requests_pays_for_each() -> None:
+    class Many(FakeChat):
+        async def post(self, where: Conversation, message: Message, *, key: str, again: bool = False) -> MessageId:
+            for part in range(6):
+                await toll()
+                await super().post(where, message, key=f"{key}/{part}", again=again)
+            return MessageId(key)
+
+    async with Post(chat=Many("fake", pace=Pace(burst=2, per=60.0))).open() as post:
+        await post.send_text("long")
+        await until(lambda: post.office.waiting() == 0)
+        at = post.requests()
+        assert len(at) == 6, "it was long on its way, and nobody thought that it was lost"
+        assert all(later - earlier >= 60.0 for earlier, later in zip(at, at[2:], strict=False)), at
+        await toll()  # outside of the office nothing is asked

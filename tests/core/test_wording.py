@@ -7,7 +7,7 @@ import structlog
 
 from orchestrator.core import Rules
 from orchestrator.nouns import Agent, Phase
-from orchestrator.view import closed
+from orchestrator.view import closed, newest
 from tests.core.world import LOBBY, World
 
 
@@ -71,3 +71,18 @@ async def test_clearing_up_after_a_run_is_no_matter_of_warning() -> None:
 )
 def test_a_mark_that_is_open_while_it_is_written_is_closed(written: str, shown: str) -> None:
     assert closed(written) == shown
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("short", "short"),
+        ("one two three four five six seven eight nine ten", "…n eight nine ten"),
+        ("first line\nsecond line\nthird line", "…third line"),
+        ("```python\na = 1\nb = 2\nc = 3\nd = 4", "…\n\n```python\nc = 3\nd = 4"),
+        ("````\n```\na = 1\nb = 2\nc = 3", "…\n\n````\nb = 2\nc = 3"),
+        ("```\na\n```\nthis is text of words\nand more", "…and more"),
+    ],
+)
+def test_the_end_of_a_text_begins_with_a_line_and_keeps_its_code(text: str, shown: str) -> None:
+    assert newest(text, 16) == shown

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from orchestrator.errors import Broken, Busy, Gone, Trouble
 from orchestrator.nouns import Conversation, File, Inbound, Message, MessageId, Pace, Person, Pulse, Sign
 from orchestrator.ports import Receive
+from orchestrator.toll import toll
 
 ROOMY = Pace(burst=1000, per=1.0)
 
@@ -205,6 +206,7 @@ class _Request:
         self._trouble: Trouble | None = None
 
     async def __aenter__(self) -> None:
+        await toll()
         self._trouble = await self._chat.arrive(*self._what)
 
     async def __aexit__(self, kind: object, error: object, trace: object) -> None:

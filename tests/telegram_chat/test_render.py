@@ -135,7 +135,7 @@ def test_a_longer_one_is_its_tail_and_a_file() -> None:
 
 
 def test_a_live_page_is_one_message_and_never_a_file() -> None:
-    found = shown(Message(text=words(300), status="working", since=1.0))
+    found = shown(Message(text=words(300), status="working", since=1.0, tail=True))
     assert len(found.texts) == 1
     assert found.whole == ""
     assert found.texts[0].text.endswith("paragraph 299 says some words")
@@ -143,7 +143,7 @@ def test_a_live_page_is_one_message_and_never_a_file() -> None:
 
 @pytest.mark.parametrize("count", [1, 2, 3])
 def test_an_edit_has_as_many_messages_as_there_are(count: int) -> None:
-    live = fitted(Message(text=words(2000), since=1.0), count)
+    live = fitted(Message(text=words(2000), since=1.0, tail=True), count)
     assert len(live.texts) == count
     assert live.whole == ""
     assert sum(len(piece.text) for piece in live.texts) > 3600 * count

@@ -47,7 +47,7 @@ def test_any_text_can_be_sent_and_loses_nothing(text: str, count: int) -> None:
         assert not oracle.letters(words) - oracle.letters(seen)
         lines = [line.strip() for body in bodies for line in body.split("\n") if "http" not in line]
         assert [line for line in lines if line[:200] not in seen] == []
-    edited = fit(Message(text=text, status="s", log=("l",), since=1.0), count, link=lambda _where: None)
+    edited = fit(Message(text=text, status="s", log=("l",), since=1.0, tail=True), count, link=lambda _where: None)
     assert 1 <= len(edited.texts) <= count
     sent(edited)
 
@@ -69,7 +69,7 @@ def test_any_marks_can_be_sent(text: str) -> None:
 @given(markdowns())
 def test_every_beginning_can_be_sent(text: str) -> None:
     for end in range(0, len(text), max(1, len(text) // 12)):
-        sent(fit(Message(text=text[:end], since=1.0), 1, link=lambda _where: None))
+        sent(fit(Message(text=text[:end], since=1.0, tail=True), 1, link=lambda _where: None))
 
 
 KINDS = ("bold", "italic", "blockquote", "code", "pre", "text_link", "expandable_blockquote", "underline")

@@ -252,7 +252,7 @@ async def test_a_picture_that_is_none_goes_as_a_document() -> None:
 
 
 def live(text: str, *, status: str = "working") -> Message:
-    return Message(text=text, status=status, since=1_700_000_000.0)
+    return Message(text=text, status=status, since=1_700_000_000.0, tail=True)
 
 
 async def test_live_text_is_a_draft_and_its_last_look_an_edit() -> None:

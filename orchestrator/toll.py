@@ -1,0 +1,32 @@
+"""The toll: what a doing of a chat pays for each of its requests after the first.
+
+The office lets a doing (a post, an edit, a new thread) begin when its place has room for one request. Some need more:
+further parts, files, a pin. An adapter pays right before each request that counts in a place: the first is paid for,
+the others wait here for their turn. Outside of the office's doings, as for an answer to a tap, nothing is asked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+Gate = Callable[[], Awaitable[None]]
+
+_gate: ContextVar[Gate | None] = ContextVar("gate", default=None)
+
+
+async def toll() -> None:
+    """One request is about to leave; returns when it may."""
+    if gate := _gate.get():
+        await gate()
+
+
+@contextmanager
+def tolled(gate: Gate) -> Iterator[None]:
+    """What is done inside pays at this gate."""
+    token = _gate.set(gate)
+    try:
+        yield
+    finally:
+        _gate.reset(token)

@@ -1,0 +1,139 @@
+"""An hour of five agents in one Telegram group, ten lines a second each, against a server that enforces its budget."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from itertools import pairwise
+
+import pytest
+
+from adapters.telegram.chat import GROUP, TelegramChat
+from orchestrator.commands import COMMANDS
+from orchestrator.gate import Rule
+from orchestrator.nouns import RunId
+from orchestrator.run import run_id
+from tests.botapi import BotApi, Call, Chat, Person
+from tests.fakes.artifacts import MemoryArtifacts
+from tests.fakes.notes import MemoryNotes
+from tests.hour.fleet import Fleet, eventually, percentile, room
+
+pytestmark = [pytest.mark.looptime, pytest.mark.slow]
+
+RUNS = 5
+HOUR = 3600.0
+SEED = int(os.environ.get("ARMY_SEED", "1"))
+
+
+async def test_five_agents_in_one_group_for_an_hour() -> None:
+    print(f"seed {SEED} (ARMY_SEED)")
+    fleet = Fleet(SEED)
+    loop = asyncio.get_running_loop()
+    async with BotApi() as api:
+        ann = api.person(7, "Ann")
+        group = api.group(-1001234567890, forum=True)
+        api.street.member(group, ann)
+        chat = TelegramChat(
+            MemoryNotes(),
+            MemoryArtifacts(),
+            token=api.token,
+            api_base=api.url,
+            commands=COMMANDS,
+            allowed_users=[7],
+            allowed_chats=[group.id],
+        )
+        rule = Rule(people=frozenset({"7"}), chats=frozenset({str(group.id)}))
+        async with chat, room(fleet, {"telegram": chat}, {"telegram": rule}):
+            runs = [await launch(ann, group, n) for n in range(RUNS)]
+            start = loop.time()
+            person = asyncio.create_task(answer_everything(api, ann, group))
+            async with asyncio.TaskGroup() as work:
+                for run in runs:
+                    work.create_task(fleet.work(run, until=start + HOUR))
+            await eventually(lambda: all_final(api, group, fleet), seconds=300)
+            person.cancel()
+            await asyncio.wait([person])
+        assert fleet.lines > 0.9 * RUNS * HOUR / 0.1
+        assert (api.told_to_wait, api.into_penalty) == (0, 0)
+        seen = visible(api, group)
+        waits = [seen[told.text] - told.at for told in fleet.asked]
+        late = percentile(waits, 0.95)
+        stale = staleness(api, group)
+        print(
+            f"{fleet.lines} lines, {len(api.calls)} requests, {len(fleet.finals)} finals, {len(waits)} questions seen "
+            f"within {late:.2f} s (p95) and {max(waits):.2f} s (all), live pages at most {max(stale):.2f} (p95 "
+            f"{percentile(stale, 0.95):.2f}) times as old as the budget allows"
+        )
+        assert late <= 3.0
+        assert max(stale) <= 1.5
+        for told in fleet.finals:
+            (final,) = [m for m in api.messages(group.id) if m.text.startswith(told.text.splitlines()[0][3:] + "\n") and
+                        same(m.text, told.text)]  # fmt: skip
+            assert not final.silent
+
+
+async def launch(ann: Person, group: Chat, number: int) -> RunId:
+    """Ask for a run, as a person does."""
+    said = await ann.says(group, f"/launch played task {number}")
+    await asyncio.sleep(20)
+    return run_id(f"telegram/{group.id}/{said.id}")
+
+
+async def answer_everything(api: BotApi, ann: Person, group: Chat) -> None:
+    """A person who taps Yes after a while, and says "go on" when it is her turn."""
+    done: set[int] = set()
+    while True:
+        await asyncio.sleep(2)
+        for message in list(api.messages(group.id)):
+            if message.id in done or not message.own:
+                continue
+            if message.text.endswith("go on?") and message.buttons:
+                done.add(message.id)
+                await ann.presses(message, "Yes")
+            elif message.text.startswith("Turn ") and not message.silent and message.thread:
+                done.add(message.id)
+                await ann.says(group, "go on", thread=message.thread)
+
+
+def visible(api: BotApi, group: Chat) -> dict[str, float]:
+    """When each question stood in the chat."""
+    return {m.text.splitlines()[-1]: m.at for m in api.messages(group.id) if m.text.endswith("go on?")}
+
+
+def staleness(api: BotApi, group: Chat) -> list[float]:
+    """How old live pages became between two looks while their agents were writing, as a share of what the group bears.
+
+    It bears twenty requests a minute; what was not needed otherwise in the minute before a look, the pages share.
+    """
+    counted = [call for call in api.calls if call.chat == group.id and call.method != "getFile"]
+    looks: dict[int, list[float]] = {}
+    for call in counted:
+        if is_live(call):
+            looks.setdefault(int(str(call.params["message_id"])), []).append(call.at)
+    shares = []
+    for at in looks.values():
+        for earlier, later in pairwise(at):
+            others = sum(later - 60.0 <= call.at <= later and not is_live(call) for call in counted)
+            shares.append((later - earlier) / (RUNS * 60.0 / max(1, 20 - others)))
+    return shares
+
+
+def is_live(call: Call) -> bool:
+    return call.method == "editMessageText" and str(call.params.get("text", "")).startswith("working")
+
+
+def all_final(api: BotApi, group: Chat, fleet: Fleet) -> bool:
+    standing = [m for m in api.messages(group.id) if not m.silent]
+    return all(any(same(m.text, told.text) for m in standing) for told in fleet.finals)
+
+
+def same(shown: str, said: str) -> bool:
+    """Word for word what the agent said, its marks aside."""
+    return words(shown) == words(said)
+
+
+def words(text: str) -> list[str]:
+    """The words of a markdown text, without its marks."""
+    for mark in ("## ", "```python", "```", "**", "`", "- ", "• "):
+        text = text.replace(mark, " ")
+    return text.split()
