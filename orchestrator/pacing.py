@@ -63,6 +63,11 @@ class Budget:
                 return spent.at + self.pace.per - now
         raise AssertionError("an empty window allows a request")
 
+    def busy(self, now: float) -> bool:
+        """Whether half of what may leave in a window has left."""
+        total, _ = self._used(now)
+        return 2 * total >= self.pace.burst
+
     def _allowed(self, others: int, *, urgent: bool) -> int:
         return self.pace.burst if urgent else max(1, self.pace.burst - self._left(others))
 

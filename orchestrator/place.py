@@ -22,9 +22,6 @@ NEVER = float("inf")
 BOARD_SECONDS = 1.0
 """A dashboard is drawn no more often than this, however many runs it shows."""
 
-SLACK = 0.001
-"""Seconds by which a page is due before its turn comes: rounding must not cost it the turn."""
-
 
 @dataclass(slots=True)
 class Page:
@@ -61,7 +58,8 @@ Turn = tuple[Lane, Letter | Errand]
 class Place:
     """Everything that shares one budget, and the one task that sends it.
 
-    Edits of pages and dashboards go in one even stream; the last one left at `edited`.
+    Edits of pages and dashboards go in one even stream; the last one left at `edited`. Signs and letters that nobody
+    waits for take turns with them; the last of those left at `passed`.
     """
 
     budget: Budget
@@ -72,6 +70,7 @@ class Place:
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     failures: int = 0
     edited: float = -NEVER
+    passed: float = -NEVER
 
     def put(self, letter: Letter) -> None:
         """A letter comes behind all that wait."""
@@ -133,19 +132,20 @@ class Place:
     def next_page(self, now: float) -> tuple[Page | None, float | None]:
         """The page whose turn it is, or the seconds until one is due (None: none waits).
 
-        Each page has its turn after all the others had theirs; how long that takes follows what the place bears now.
+        They go in turns: the one that was drawn longest ago is next. A dashboard goes before them, but no more often
+        than it would in its turn.
         """
         share, every = self.budget.share(now), self.budget.edit_every(now)
-        turn = max(every, share * sum(page.id is not None for page in self.pages.values()) - SLACK)
+        round_ = share * sum(page.id is not None for page in self.pages.values())
         soonest: float | None = None
         best: Page | None = None
         for page in self.pages.values():
             if page.id is None or not (page.dirty or page.fades < NEVER):
                 continue
-            least = max(turn, BOARD_SECONDS) if page.lane is Lane.BOARD else turn
+            least = max(every, round_, BOARD_SECONDS) if page.lane is Lane.BOARD else every
             due = max(page.at + least, self.edited + share, 0.0 if page.dirty else page.fades)
             if due > now:
                 soonest = min(soonest or due, due)
-            elif best is None or page.lane < best.lane:
+            elif best is None or (page.lane, page.at) < (best.lane, best.at):
                 best = page
         return best, None if soonest is None else max(0.0, soonest - now)

@@ -17,9 +17,9 @@ from typing import Any, TypeVar
 import structlog
 
 from orchestrator.errors import Broken, Busy, Gone, Refused
-from orchestrator.nouns import Conversation, Lane, Letter, Message, MessageId, Sign
+from orchestrator.nouns import Conversation, Lane, Letter, Message, MessageId, Sign, Typing
 from orchestrator.pacing import Budget
-from orchestrator.place import NEVER, Errand, Look, Page, Place
+from orchestrator.place import NEVER, Errand, Look, Page, Place, Turn
 from orchestrator.ports import Change, Chat, Sent, Store
 from orchestrator.tasks import woken
 from orchestrator.toll import tolled
@@ -97,7 +97,9 @@ class PostOffice:
     def sign(self, where: Conversation, sign: Sign) -> None:
         """Show this when the place has a moment for it; the newest of its kind is enough."""
         place = self._place(where)
-        if place is not None:
+        if place is None:
+            return
+        if not (isinstance(sign, Typing) and place.budget.busy(asyncio.get_running_loop().time())):
             place.note(where, sign)
             place.woken.set()
 
@@ -175,14 +177,20 @@ class PostOffice:
         turn = place.next_letter()
         if turn and turn[0] is not Lane.LIVE:
             return turn[0], lambda: self._send(place, turn[1]), None
-        if place.signs:
-            return Lane.BOARD, lambda: self._sign(place), None
-        if turn:
-            return Lane.LIVE, lambda: self._send(place, turn[1]), None
         page, soon = place.next_page(now)
+        if (place.signs or turn) and (page is None or place.passed <= place.edited):
+            return Lane.LIVE, lambda: self._pass(place, turn), None
         if page:
             return page.lane, lambda: self._edit(place, page), None
         return Lane.LIVE, None, soon
+
+    async def _pass(self, place: Place, turn: Turn | None) -> None:
+        """Something that nobody waits for."""
+        if place.signs:
+            await self._sign(place)
+        elif turn:
+            await self._send(place, turn[1])
+        place.passed = asyncio.get_running_loop().time()
 
     # --- letters and errands -----------------------------------------------------------------------------------------
 

@@ -35,7 +35,7 @@ from orchestrator.ports import Artifacts, Notes, Receive
 log = structlog.get_logger()
 
 PRIVATE = Pace(burst=6, per=6.7, reserve=2, edit_every=1.5)  # never more than 20 in 20 seconds
-GROUP = Pace(burst=19, per=60.5, reserve=5, edit_every=3.0)  # of 20; one for a refusal, which is no letter
+GROUP = Pace(burst=19, per=60.5, reserve=4, edit_every=3.0)  # of 20: one is for a refusal, which is no letter
 OVERALL = Pace(burst=28, per=1.0)
 
 

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+from bisect import bisect_right
 from itertools import pairwise
 
 import pytest
 
-from adapters.telegram.chat import GROUP, TelegramChat
+from adapters.telegram.chat import TelegramChat
 from orchestrator.commands import COMMANDS
 from orchestrator.gate import Rule
 from orchestrator.nouns import RunId
@@ -58,14 +59,15 @@ async def test_five_agents_in_one_group_for_an_hour() -> None:
         seen = visible(api, group)
         waits = [seen[told.text] - told.at for told in fleet.asked]
         late = percentile(waits, 0.95)
-        stale = staleness(api, group)
+        stale = staleness(api, group, since=start + 60)
         print(
             f"{fleet.lines} lines, {len(api.calls)} requests, {len(fleet.finals)} finals, {len(waits)} questions seen "
             f"within {late:.2f} s (p95) and {max(waits):.2f} s (all), live pages at most {max(stale):.2f} (p95 "
             f"{percentile(stale, 0.95):.2f}) times as old as the budget allows"
         )
         assert late <= 3.0
-        assert max(stale) <= 1.5
+        assert percentile(stale, 0.95) <= 2.0
+        assert max(stale) <= 3.0
         for told in fleet.finals:
             (final,) = [m for m in api.messages(group.id) if m.text.startswith(told.text.splitlines()[0][3:] + "\n") and
                         same(m.text, told.text)]  # fmt: skip
@@ -100,26 +102,31 @@ def visible(api: BotApi, group: Chat) -> dict[str, float]:
     return {m.text.splitlines()[-1]: m.at for m in api.messages(group.id) if m.text.endswith("go on?")}
 
 
-def staleness(api: BotApi, group: Chat) -> list[float]:
-    """How old live pages became between two looks while their agents were writing, as a share of what the group bears.
+def staleness(api: BotApi, group: Chat, *, since: float) -> list[float]:
+    """How old live pages became between two looks while their agents wrote, in shares of what the group bears.
 
-    It bears twenty requests a minute; what was not needed otherwise in the minute before a look, the pages share.
+    At any moment it bears, of twenty requests a minute, what nothing else took in the minute before; a page's share of
+    that is one look of N. So many shares passed between two looks.
     """
     counted = [call for call in api.calls if call.chat == group.id and call.method != "getFile"]
+    others = [call.at for call in counted if not is_live(call)]
+    end = int(counted[-1].at) + 2
+    borne = [0.0]
+    for second in range(end):
+        taken = bisect_right(others, second) - bisect_right(others, second - 60)
+        borne.append(borne[-1] + max(0, 20 - taken) / 60)
     looks: dict[int, list[float]] = {}
     for call in counted:
         if is_live(call):
             looks.setdefault(int(str(call.params["message_id"])), []).append(call.at)
-    shares = []
-    for at in looks.values():
-        for earlier, later in pairwise(at):
-            others = sum(later - 60.0 <= call.at <= later and not is_live(call) for call in counted)
-            shares.append((later - earlier) / (RUNS * 60.0 / max(1, 20 - others)))
-    return shares
+    return [
+        (borne[round(later)] - borne[round(earlier)]) / RUNS for at in looks.values() for earlier, later in pairwise(at)
+    ]
 
 
 def is_live(call: Call) -> bool:
-    return call.method == "editMessageText" and str(call.params.get("text", "")).startswith("working")
+    """A look of a page whose agent is at work: it alone has a running clock."""
+    return call.method == "editMessageText" and "started" in str(call.params.get("text", "")).partition("\n")[0]
 
 
 def all_final(api: BotApi, group: Chat, fleet: Fleet) -> bool:
