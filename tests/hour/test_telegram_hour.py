@@ -119,9 +119,8 @@ def staleness(api: BotApi, group: Chat, *, since: float) -> list[float]:
     for call in counted:
         if is_live(call):
             looks.setdefault(int(str(call.params["message_id"])), []).append(call.at)
-    return [
-        (borne[round(later)] - borne[round(earlier)]) / RUNS for at in looks.values() for earlier, later in pairwise(at)
-    ]
+    spans = [pair for at in looks.values() for pair in pairwise(at) if pair[0] > since]
+    return [(borne[round(later)] - borne[round(earlier)]) / RUNS for earlier, later in spans]
 
 
 def is_live(call: Call) -> bool:
