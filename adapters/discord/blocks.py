@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from itertools import groupby
 
 from adapters.discord import links
-from adapters.discord.words import GAP, escaped, size, whole
+from adapters.discord.words import GAP, escaped
+from orchestrator.words import units, whole
 
 BOLD, ITALIC, STRIKE, CODE = "**", "_", "~~", "`"
 
@@ -193,10 +194,10 @@ def head(block: Block, room: int) -> tuple[Block | None, Block | None]:
     low, high = 0, len(near)
     while low < high:
         middle = (low + high + 1) // 2
-        low, high = (middle, high) if size(str(near.part(0, middle))) <= room else (low, middle - 1)
+        low, high = (middle, high) if units(str(near.part(0, middle))) <= room else (low, middle - 1)
     words = block.words()
     stop = _good_stop(words, low)
-    while stop and size(str(near.part(0, stop))) > room:
+    while stop and units(str(near.part(0, stop))) > room:
         stop = whole(words, stop - 1)
     if not stop:
         return None, block
@@ -211,9 +212,9 @@ def tail(block: Block, room: int) -> Block | None:
     low, high = 0, length
     while low < high:
         middle = (low + high) // 2
-        low, high = (low, middle) if size(str(block.part(middle, length))) <= room else (middle + 1, high)
+        low, high = (low, middle) if units(str(block.part(middle, length))) <= room else (middle + 1, high)
     start = _good_start(block.words(), low)
-    while start < length and size(str(block.part(start, length))) > room:
+    while start < length and units(str(block.part(start, length))) > room:
         start += 1
     return block.part(start, length) if start < length else None
 

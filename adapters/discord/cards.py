@@ -16,8 +16,9 @@ from adapters.discord.links import written as address_written
 from adapters.discord.markdown import parsed
 from adapters.discord.pack import newest, packed
 from adapters.discord.render import header
-from adapters.discord.words import clean, clip, escaped, size
+from adapters.discord.words import clip, escaped
 from orchestrator.nouns import Button, Conversation, Message, Phase, Row, Style
+from orchestrator.words import clean, units
 
 MOST_COMPONENTS = 40
 MOST_TEXT = 4000
@@ -67,7 +68,7 @@ def is_card(message: Message) -> bool:
     """Whether it is better seen as a card: a dashboard, or a question that is short enough to be whole in one."""
     if message.board or message.rows:
         return True
-    return bool(message.rings and message.buttons and not message.files) and size(message.text) <= _QUESTION
+    return bool(message.rings and message.buttons and not message.files) and units(message.text) <= _QUESTION
 
 
 def card(message: Message, *, link: Link) -> discord.ui.LayoutView:
@@ -111,7 +112,7 @@ class _Room:
     def text(self, text: str) -> discord.ui.TextDisplay[discord.ui.LayoutView]:
         """Words, taken off what there is room for."""
         self.components -= 1
-        self.units -= size(text)
+        self.units -= units(text)
         return discord.ui.TextDisplay(text)
 
 
@@ -120,7 +121,7 @@ def _texts(message: Message, most: int) -> Iterator[str]:
     if opening:
         yield opening
     blocks = parsed(message.text)
-    room = most - size(opening)
+    room = most - units(opening)
     found = list(islice(packed(blocks, limit=room), 2))
     if len(found) > 1:
         found = ["…\n" + "\n".join(map(str, newest(blocks, room=room - 2)))]
@@ -134,7 +135,7 @@ def _runs(rows: Sequence[Row], room: _Room, link: Link) -> Iterator[discord.ui.I
         taps = list(_distinct(row.buttons, room.seen))[:_IN_A_ROW]
         cost = 2 + (1 + len(taps) if taps else 0)
         last = at == len(rows) - 1
-        if cost > room.components - (not last) or size(text) > room.units - (0 if last else _REST):
+        if cost > room.components - (not last) or units(text) > room.units - (0 if last else _REST):
             yield room.text(_lines(rows[at:], room.units, link))
             return
         room.components -= cost - 1
@@ -152,10 +153,10 @@ def _lines(rows: Sequence[Row], room: int, link: Link) -> str:
     for at, row in enumerate(rows):
         line = f"- {_title(row, link)} · {_facts(row)}"
         more = f"-# … and {len(rows) - at} more"
-        if size(line) + 1 + len(more) + 10 > room:
+        if units(line) + 1 + len(more) + 10 > room:
             return "\n".join([*lines, more])
         lines.append(line)
-        room -= size(line) + 1
+        room -= units(line) + 1
     return "\n".join(lines)
 
 

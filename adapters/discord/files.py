@@ -10,10 +10,11 @@ from dataclasses import dataclass
 import aiohttp
 import discord
 
-from adapters.discord.words import clean, clip
+from adapters.discord.words import clip
 from orchestrator.errors import Broken, Gone, Refused
 from orchestrator.nouns import File, line
 from orchestrator.ports import Artifacts
+from orchestrator.words import clean
 
 MOST_IN = 25 << 20
 MOST_OUT = 10 << 20

@@ -15,7 +15,7 @@ from markdown_it.token import Token
 
 from adapters.discord import links, tables
 from adapters.discord.blocks import BOLD, CODE, ITALIC, STRIKE, Block, Code, Prose, Span
-from adapters.discord.words import clean
+from orchestrator.words import clean
 
 log = structlog.get_logger(__name__)
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from adapters.discord.blocks import Block, head, tail
-from adapters.discord.words import size
+from orchestrator.words import units
 
 LIMIT = 2000
 """UTF-16 units of a message."""
@@ -25,11 +25,11 @@ def packed(blocks: Sequence[Block], *, opening: str = "", limit: int = LIMIT) ->
         while rest is not None:
             gap = "\n" * rest.gap if current else ""
             text = str(rest)
-            room = limit - size(current) - len(gap)
-            if size(text) <= room:
+            room = limit - units(current) - len(gap)
+            if units(text) <= room:
                 current += gap + text if text else ""
                 break
-            if current and (size(text) <= limit or room < limit // _WORTH):
+            if current and (units(text) <= limit or room < limit // _WORTH):
                 yield current
                 current = ""
                 continue
@@ -52,7 +52,7 @@ def newest(blocks: Sequence[Block], *, room: int) -> tuple[Block, ...]:
     """The last blocks for which there is room, the first of them cut where it has to be."""
     kept: list[Block] = []
     for block in reversed(blocks):
-        need = size(str(block)) + block.gap
+        need = units(str(block)) + block.gap
         if need > room:
             last = tail(block, room - block.gap) if not kept or room > LIMIT // 10 else None
             return (last, *reversed(kept)) if last is not None else tuple(reversed(kept))

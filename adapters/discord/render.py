@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from adapters.discord.blocks import Block
 from adapters.discord.markdown import parsed
 from adapters.discord.pack import LIMIT, newest, packed
-from adapters.discord.words import clean, clip, escaped, size
+from adapters.discord.words import clip, escaped
 from orchestrator.nouns import Message
+from orchestrator.words import clean, units
 
 MOST_MESSAGES = 3
 """Messages that a text may take; a longer one is its newest part and a file."""
@@ -63,14 +64,14 @@ def header(message: Message) -> str:
     clock = f"<t:{int(message.since)}:R>" if message.since else ""
     if status or clock:
         lines.append(" · ".join(filter(None, (f"**{status}**" if status else "", clock))))
-    return "\n".join([*lines, *_log(message.log, _OPENING - sum(map(size, lines)))])
+    return "\n".join([*lines, *_log(message.log, _OPENING - sum(map(units, lines)))])
 
 
 def _log(log: tuple[str, ...], room: int) -> list[str]:
     shown: list[str] = []
     for done in reversed(log[-LOG_LINES:]):
         line = f"-# {escaped(clip(clean(done).strip(), _LOG_LINE)) or _CUT}"
-        room -= size(line) + 1
+        room -= units(line) + 1
         if room < 0:
             break
         shown.append(line)
@@ -93,7 +94,7 @@ def _within(blocks: tuple[Block, ...], opening: str, most: int) -> tuple[str, ..
 def _tail(blocks: tuple[Block, ...], opening: str, count: int) -> tuple[str, ...]:
     """The newest of it in so many messages."""
     opening = f"{opening}\n{_CUT}" if opening else _CUT
-    room = count * LIMIT - size(opening)
+    room = count * LIMIT - units(opening)
     while room > 0:
         kept = newest(blocks, room=room)
         kept = (replace(kept[0], gap=1), *kept[1:]) if kept else ()

@@ -6,7 +6,8 @@ from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 from adapters.discord.blocks import BOLD, CODE, ITALIC, STRIKE, Span
-from adapters.discord.words import clip, width
+from adapters.discord.words import clip
+from orchestrator.words import width
 
 WIDEST = 60
 """Columns that a phone shows without breaking lines, more or less."""

@@ -21,10 +21,11 @@ from adapters.discord.locks import Locks
 from adapters.discord.people import PLATFORM
 from adapters.discord.speaking import NOBODY, SKEW, channel_of, ids_of
 from adapters.discord.wire import Wire
-from adapters.discord.words import clean, clip, escaped
+from adapters.discord.words import clip, escaped
 from orchestrator.errors import Gone, Refused
 from orchestrator.nouns import Conversation, Got, MessageId, Phase, Receipt, Sign, Standing, Typing, line
 from orchestrator.ports import Notes
+from orchestrator.words import clean
 
 log = structlog.get_logger()
 

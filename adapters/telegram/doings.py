@@ -16,10 +16,10 @@ from adapters.telegram.line import Line
 from adapters.telegram.places import Chains, Places, chat_id
 from adapters.telegram.reading import PLATFORM, Born, Heard, Nobody, Press, Reading
 from adapters.telegram.speaking import Speaking
-from adapters.telegram.text import clean
 from orchestrator.errors import Broken, Busy, Refused, Trouble
 from orchestrator.nouns import Conversation, File, Inbound, Message, MessageId, Person, line
 from orchestrator.ports import Notes, Receive
+from orchestrator.words import clean
 
 log = structlog.get_logger()
 

@@ -8,8 +8,8 @@ import structlog
 from telegram import InlineKeyboardButton, InlineKeyboardMarkup
 from telegram.constants import KeyboardButtonStyle
 
-from adapters.telegram.text import clean, width
 from orchestrator.nouns import Button, Message, Row, Style
+from orchestrator.words import clean, width
 
 log = structlog.get_logger(__name__)
 

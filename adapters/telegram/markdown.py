@@ -17,7 +17,8 @@ from telegramify_markdown import RenderConfig, convert
 from adapters.telegram.guard import Guard
 from adapters.telegram.styled import Span, Styled, calmed
 from adapters.telegram.tables import Table, shown, tables
-from adapters.telegram.text import clean, marked, places
+from adapters.telegram.text import marked, places
+from orchestrator.words import clean
 
 log = structlog.get_logger(__name__)
 

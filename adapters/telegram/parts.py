@@ -13,10 +13,10 @@ from adapters.telegram.places import link
 from adapters.telegram.render import fit, pieces
 from adapters.telegram.rich import rich
 from adapters.telegram.styled import Piece
-from adapters.telegram.text import clean
 from orchestrator.errors import Gone
 from orchestrator.nouns import File, Message
 from orchestrator.ports import Artifacts
+from orchestrator.words import clean
 
 MOST_FILE = 50_000_000
 MOST_PHOTO = 10_000_000

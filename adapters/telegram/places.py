@@ -17,10 +17,10 @@ from adapters.telegram.keyed import Locks, Newest
 from adapters.telegram.line import Line
 from adapters.telegram.reading import PLATFORM, Born
 from adapters.telegram.sent import every, named, one
-from adapters.telegram.text import clean
 from orchestrator.errors import Broken, Gone, Refused
 from orchestrator.nouns import Conversation, Message, MessageId
 from orchestrator.ports import Notes
+from orchestrator.words import clean
 
 log = structlog.get_logger()
 

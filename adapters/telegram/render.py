@@ -12,8 +12,9 @@ from dataclasses import dataclass, replace
 from adapters.telegram.markdown import is_safe, to_styled
 from adapters.telegram.split import MOST_ENTITIES, MOST_UNITS, split, tail
 from adapters.telegram.styled import Piece, Styled, calmed, clock, nested, piece, plain
-from adapters.telegram.text import calm, clean, units
+from adapters.telegram.text import calm
 from orchestrator.nouns import Conversation, Message, Phase, Row
+from orchestrator.words import clean, units
 
 Link = Callable[[Conversation], str | None]
 """The address under which a conversation can be opened, if it has one."""

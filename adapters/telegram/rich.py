@@ -20,8 +20,9 @@ from adapters.telegram.render import LONGEST, MOST_MESSAGES, Link, log_of, rows_
 from adapters.telegram.styled import Styled, nested
 from adapters.telegram.tables import tables
 from adapters.telegram.tame import BLOCKS, MOST_BLOCKS, Tamer
-from adapters.telegram.text import calm, clean, marked
+from adapters.telegram.text import calm, marked
 from orchestrator.nouns import Message
+from orchestrator.words import clean
 
 log = structlog.get_logger(__name__)
 

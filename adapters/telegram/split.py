@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from adapters.telegram.styled import SOLID, Span, Styled, calmed
-from adapters.telegram.text import between, offsets, units
+from adapters.telegram.text import offsets
+from orchestrator.words import units, whole
 
 MOST_UNITS = 4095  # Telegram takes one more; a part that begins with a cut word may need it to stay calm
 MOST_ENTITIES = 100
@@ -100,7 +101,7 @@ def _best_cut(text: str, start: int, end: int, code: _Code) -> tuple[int, int]:
     place = text.rfind(" ", half, end + 1)
     if place > start:
         return (place, place) if code.holds(place) else (place, place + 1)
-    place = between(text, end)
+    place = whole(text, end)
     return (place, place) if place > start else (end, end)
 
 
@@ -118,6 +119,6 @@ def _words_end(text: str, start: int, stop: int, code: _Code) -> int:
 
 
 def _forward(text: str, start: int) -> int:
-    while start < len(text) and between(text, start) != start:
+    while start < len(text) and whole(text, start) != start:
         start += 1
     return start

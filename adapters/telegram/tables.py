@@ -14,7 +14,7 @@ from itertools import zip_longest
 import pyromark
 
 from adapters.telegram.styled import Span, Styled, plain
-from adapters.telegram.text import width
+from orchestrator.words import width
 
 WIDEST = 40
 """Columns of equal width that a phone shows side by side."""

@@ -15,6 +15,8 @@ import structlog
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
+from orchestrator.words import clean
+
 log = structlog.get_logger(__name__)
 
 MOST_BRACKETS = 2000
@@ -27,20 +29,6 @@ SAFE = ("http://", "https://", "mailto:")
 _ENDS = ".,:;!?'\"*_~"
 _PAIRS = {")": "(", "]": "["}
 _ALIGN = {"text-align:left": "left", "text-align:right": "right", "text-align:center": "center"}
-
-_DROP: dict[int, str | None] = {
-    **dict.fromkeys([*range(0x09), 0x0B, 0x0C, *range(0x0E, 0x20), *range(0x7F, 0xA0)]),  # control
-    **dict.fromkeys([0x061C, 0x200E, 0x200F, *range(0x202A, 0x202F), *range(0x2066, 0x206A), 0xFEFF]),  # bidi and BOM
-    **dict.fromkeys(range(0xD800, 0xE000), "\ufffd"),  # half characters that UTF-8 cannot carry
-    0x0D: "\n",
-    0x2028: "\n",
-    0x2029: "\n",
-}
-
-
-def clean(text: str) -> str:
-    """The text without what could lie about it: control characters and those that turn the direction of writing."""
-    return text.replace("\r\n", "\n").translate(_DROP)
 
 
 def plain(text: str) -> str:

@@ -17,7 +17,7 @@ import structlog
 from aiohttp import web
 
 from adapters.web.guard import HEADERS, Guard, refuse
-from adapters.web.markdown import clean, plain
+from adapters.web.markdown import plain
 from adapters.web.render import clean_token
 from adapters.web.talk import Talk
 from adapters.web.viewer import Viewer
@@ -25,6 +25,7 @@ from agent.wire import MAX_FILE, PIECE
 from orchestrator.errors import Gone, Refused, Trouble
 from orchestrator.nouns import ArtifactId, File
 from orchestrator.ports import Artifacts
+from orchestrator.words import clean
 
 log = structlog.get_logger(__name__)
 

@@ -11,10 +11,10 @@ from collections import OrderedDict
 from typing import Any
 
 from adapters.web.drawer import Drawer, short
-from adapters.web.markdown import clean
 from adapters.web.posts import Post, Posts
 from adapters.web.render import PLATFORM, phase_class, place_of
 from orchestrator.nouns import Row
+from orchestrator.words import clean
 
 LOBBY, RUNS = "lobby", "runs"
 _SHELF = "threads"

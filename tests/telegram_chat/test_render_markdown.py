@@ -11,8 +11,8 @@ import pytest
 from adapters.telegram.markdown import is_safe, to_styled
 from adapters.telegram.render import pieces
 from adapters.telegram.styled import Span, Styled, nested, piece
-from adapters.telegram.text import between, clean
 from orchestrator.nouns import Message
+from orchestrator.words import clean, whole
 from tests.telegram_chat import oracle
 
 SAMPLES = sorted((Path(__file__).parent / "samples").glob("*.md"))
@@ -219,7 +219,7 @@ def test_offsets_are_utf_16() -> None:
 
 def test_cuts_between_letters() -> None:
     text = "a👩‍👩‍👧b🇩🇪🇫🇷e\u0301c"
-    places = [at for at in range(len(text) + 1) if between(text, at) == at]
+    places = [at for at in range(len(text) + 1) if whole(text, at) == at]
     assert [text[a:b] for a, b in pairwise(places)] == [
         "a",
         "👩‍👩‍👧",

@@ -12,8 +12,8 @@ from adapters.telegram.markdown import to_styled
 from adapters.telegram.render import Pieces, fit, pieces
 from adapters.telegram.split import split
 from adapters.telegram.styled import Span, Styled, nested, piece
-from adapters.telegram.text import clean
 from orchestrator.nouns import Message
+from orchestrator.words import clean
 from tests.telegram_chat import oracle
 from tests.telegram_chat.test_render_markdown import SAMPLES, read
 

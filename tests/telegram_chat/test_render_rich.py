@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from adapters.telegram.rich import rich
-from adapters.telegram.text import clean
 from orchestrator.nouns import Conversation, Message, Phase, Row, RunId
+from orchestrator.words import clean
 from tests.telegram_chat import oracle
 from tests.telegram_chat.test_render_markdown import SAMPLES, read
 from tests.telegram_chat.test_render_properties import markdowns

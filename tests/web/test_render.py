@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from adapters.web.markdown import clean, to_html
+from adapters.web.markdown import to_html
 from adapters.web.render import LONGEST, clip, message_html, said_html, size_words
 from orchestrator.nouns import ArtifactId, Button, Conversation, File, Message, Phase, Row, RunId, Style
+from orchestrator.words import clean
 from tests.web.page import Reading, words_of
 
 ALLOWED: dict[str, set[str]] = {

@@ -1,0 +1,38 @@
+"""What a look at something found, for an operator: said in a sentence that names what, where, and what to do about it.
+
+It knows nothing of what is looked at; adapters look at their platforms, `bot.doctor` at the rest.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that was looked at. `grave`: what it is about cannot work like this."""
+
+    what: str
+    words: str
+    good: bool
+    grave: bool = False
+
+    def __str__(self) -> str:
+        return f"{'✓' if self.good else '✗' if self.grave else '·'} {self.what:12} {self.words}"
+
+
+async def looked(
+    looking: AsyncGenerator[Finding, None], *, seconds: float, late: Callable[[], Finding]
+) -> list[Finding]:
+    """All that was found in so many seconds; the last one is then that there was no more time."""
+    found: list[Finding] = []
+    try:
+        async with asyncio.timeout(seconds), aclosing(looking):
+            async for finding in looking:
+                found.append(finding)  # noqa: PERF401 - what was found before the end of the time is kept
+    except TimeoutError:
+        found.append(late())
+    return found
