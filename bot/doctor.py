@@ -1,50 +1,46 @@
 """`python -m bot doctor`: looks at everything that can be wrong and says what to do. It starts nothing.
 
-Opening the store brings one of an older version to today's shape, as a start would.
+Opening the store brings one of an older version to today's shape, as a start would. Platforms are asked and never
+listened to, so that a bot that runs meanwhile goes on hearing.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import shutil
 import socket
 import sys
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
-from adapters.sqlite import open_store
+from adapters.discord.checkup import asking
+from adapters.discord.checkup import checkup as look_at_discord
+from adapters.sqlite import Database, open_store
+from adapters.telegram.checkup import checkup as look_at_telegram
+from adapters.telegram.line import Line
 from bot.claude import bundled_claude
 from bot.listener import why_not
 from bot.lock import only_bot
 from bot.settings import Settings
+from orchestrator.checkup import Finding
 from orchestrator.errors import Trouble
 
 ROOM_BYTES = 1 << 30
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that was looked at. `grave`: the bot cannot run with it."""
-
-    what: str
-    words: str
-    good: bool
-    grave: bool = False
-
-    def __str__(self) -> str:
-        return f"{'✓' if self.good else '✗' if self.grave else '·'} {self.what:12} {self.words}"
+ASIDE = "aside/"
 
 
 async def examine(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:
     """Everything, in the order in which it is needed."""
+    chats = asyncio.gather(_telegram(settings), _discord(settings))
     return [
         Finding("python", sys.version.split()[0], good=True),
         *_data(settings.data_dir),
         *await _store(settings.data_dir / "army.db"),
         _port(settings),
         *_model(settings, environ),
+        *itertools.chain.from_iterable(await chats),
     ]
 
 
@@ -70,9 +66,23 @@ async def _store(path: Path) -> list[Finding]:
     try:
         async with open_store(path) as database:
             live = await database.store.live()
+            aside = await _aside(database)
     except Trouble as trouble:
         return [Finding("store", str(trouble), good=False, grave=True)]
-    return [Finding("store", f"{path} is sound; {len(live)} live run{'' if len(live) == 1 else 's'}", good=True)]
+    words = f"{path} is sound; {len(live)} live run{'' if len(live) == 1 else 's'}"
+    return [Finding("store", words, good=True), *aside]
+
+
+async def _aside(database: Database) -> list[Finding]:
+    """What came from Telegram and could not be read; Discord brings such things again by itself."""
+    kept = len(await database.notes("telegram").scan(ASIDE))
+    if not kept:
+        return []
+    words = (
+        f"{kept} update{'' if kept == 1 else 's'} from Telegram could not be read and {'is' if kept == 1 else 'are'} "
+        "kept in the store; the log says `update put aside` and where. People may have to say it again"
+    )
+    return [Finding("aside", words, good=False)]
 
 
 def _port(settings: Settings) -> Finding:
@@ -95,3 +105,32 @@ def _model(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
     found = settings.claude_bin or bundled_claude() or shutil.which("claude", path=environ.get("PATH"))
     words = f"the CLI is {found}" if found else "the CLI is installed at the next start (160 MB)"
     yield Finding("claude", words, good=True)
+
+
+async def _telegram(settings: Settings) -> list[Finding]:
+    if not settings.telegram_token:
+        return [Finding("telegram", "no TELEGRAM_TOKEN: nobody is heard there (README.md says how)", good=True)]
+    async with Line(settings.telegram_token.reveal(), api_base=settings.telegram_api_base) as line:
+        return await look_at_telegram(
+            line, chats=[int(id_) for id_ in settings.telegram_allowed_chats], webhook_url=settings.telegram_webhook_url
+        )
+
+
+async def _discord(settings: Settings) -> list[Finding]:
+    if not settings.discord_token:
+        return [Finding("discord", "no DISCORD_TOKEN: nobody is heard there (README.md says how)", good=True)]
+    wire = asking(
+        token=settings.discord_token.reveal(),
+        api_base=settings.discord_api_base,
+        gateway_url=settings.discord_gateway_url,
+    )
+    await wire.open()
+    try:
+        return await look_at_discord(
+            wire,
+            guilds=settings.discord_allowed_guilds,
+            channels=settings.discord_allowed_channels,
+            roles=settings.discord_allowed_roles,
+        )
+    finally:
+        await wire.close()

@@ -167,7 +167,7 @@ def _words(inline: Token) -> Iterator[str]:
 
 
 def _reader() -> MarkdownIt:
-    reader = MarkdownIt("commonmark", {"html": False}).enable(["table", "strikethrough"])
+    reader = MarkdownIt("commonmark", {"html": False, "maxNesting": MOST_LEVELS + 2}).enable(["table", "strikethrough"])
     reader.validateLink = lambda url: isinstance(url, str)  # type: ignore[method-assign]
     return reader.disable(["reference", "html_block", "html_inline"])
 

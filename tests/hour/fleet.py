@@ -1,7 +1,7 @@
 """Agents that work for an hour: ten lines a second each, questions in between, a final answer at the end of each turn.
 
 They are pods in memory; the core, the chat's adapter and the platform's server around them are real. What was asked
-and what was answered is written down with its time, to be compared with what stands in the chat.
+and what was answered is written down with its time, and when each line was said, to be compared with the chat.
 """
 
 from __future__ import annotations
@@ -46,6 +46,7 @@ class Fleet:
     runtime: FakeRuntime = field(default_factory=FakeRuntime)
     asked: list[Told] = field(default_factory=list)
     finals: list[Told] = field(default_factory=list)
+    spoke: dict[RunId, list[float]] = field(default_factory=dict)
     lines: int = 0
 
     def __post_init__(self) -> None:
@@ -66,9 +67,13 @@ class Fleet:
             case _:
                 pass
 
-    async def work(self, run: RunId, *, until: float) -> None:
-        """One agent's hour: a turn for each thing it is told, with one question in the middle of it."""
+    async def work(self, run: RunId, *, until: float, first: float = 0.0) -> None:
+        """One agent's hour: a turn for each thing it is told, with one question in the middle of it.
+
+        Its first turn lasts `first` seconds, when that is given.
+        """
         pod = await self.runtime.wait_pod(run)
+        self.spoke[run] = []
         rng = random.Random(f"{self.seed}/{run}")
         loop = asyncio.get_running_loop()
         turn = 0
@@ -80,7 +85,7 @@ class Fleet:
                 return
             turn += 1
             pod.report(wire.TurnStarted())
-            seconds = rng.uniform(self.shortest, self.longest)
+            seconds = first if first and turn == 1 else rng.uniform(self.shortest, self.longest)
             await self._lines(pod, rng, seconds / 2)
             await self._ask(pod, turn)
             await self._lines(pod, rng, seconds / 2)
@@ -94,6 +99,7 @@ class Fleet:
         for n in range(int(seconds / LINE_SECONDS)):
             await asyncio.sleep(LINE_SECONDS)
             self.lines += 1
+            self.spoke[pod.run].append(asyncio.get_running_loop().time())
             text += f"{' '.join(rng.sample(WORDS, 6))}\n"
             if n % 50 == 20:
                 pod.report(wire.ToolCalled(f"c{self.lines}", "Bash", f"pytest -q tests/{n}"))
