@@ -73,6 +73,7 @@ class DiscordChat:
         )
         self._group: asyncio.TaskGroup | None = None
         self._receive: Receive | None = None
+        self._session = asyncio.Event()  # somebody who types a command is heard
         self._taking: set[asyncio.Task[None]] = set()
 
     async def __aenter__(self) -> Self:
@@ -111,7 +112,11 @@ class DiscordChat:
             raise ended
 
     async def _keep(self) -> None:
-        """Tell the commands, and drop notes that nobody needs any more, now and then."""
+        """Tell the commands, and drop notes that nobody needs any more, now and then.
+
+        Commands are told once there is a session: one that is offered and not heard looks broken.
+        """
+        await self._session.wait()
         pauses = iter(SYNC_PAUSES)
         while True:
             try:
@@ -132,6 +137,7 @@ class DiscordChat:
 
     def on_session(self) -> None:
         """A new session has begun."""
+        self._session.set()
         self._hearing.anew()
 
     def on_interaction(self, interaction: Interaction) -> None:

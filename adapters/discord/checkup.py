@@ -19,6 +19,7 @@ from orchestrator.errors import Gone, Refused, Trouble
 
 WHAT = "discord"
 SECONDS = 10.0
+NO_WAY = "Look at this machine's network, HTTPS_PROXY and DISCORD_API_BASE; the bot itself tries again and again"
 
 NEEDED = {
     "view_channel": "View Channels",
@@ -81,11 +82,11 @@ async def _look(
     try:
         client = await wire.client()
     except Refused as why:
-        words = f"{why} Copy it anew from the developer portal (Bot, Reset Token)"
+        words = f"{_clause(why)}. Copy it anew from the developer portal (Bot, Reset Token)"
         yield Finding(WHAT, words, good=False, grave=True)
         return
     except Trouble as why:
-        yield Finding(WHAT, f"{why} Nobody is heard there without it; it is tried again and again.", good=False)
+        yield Finding(WHAT, f"{_clause(why)}. {NO_WAY}", good=False)
         return
     yield Finding(WHAT, f"the token is accepted; the bot is {client.user}", good=True)
     for finding in _application(client.application):
@@ -143,7 +144,7 @@ def _unreachable(guild: str, why: Trouble) -> str:
             f"the bot is not in server {guild} of DISCORD_ALLOWED_GUILDS: open its install link from the developer "
             "portal and choose that server, or take the entry out"
         )
-    return f"server {guild} of DISCORD_ALLOWED_GUILDS: {why}"
+    return f"server {guild} of DISCORD_ALLOWED_GUILDS: {_clause(why)}"
 
 
 def _allowed(server: _Server, channel: Told | None) -> Finding:
@@ -191,10 +192,15 @@ async def _elsewhere(wire: Wire, channel: str) -> Finding:
     except Gone:
         words = f"{entry} does not exist in the allowed servers, or the bot may not see it. Copy its id anew"
     except Trouble as why:
-        words = f"{entry}: {why}"
+        words = f"{entry}: {_clause(why)}"
     else:
         if found.get("thread_metadata"):
             words = f"{entry} is a thread: name the channel that it is in, {found['parent_id']}"
         else:
             words = f"{entry} is in none of the servers of DISCORD_ALLOWED_GUILDS: nobody is heard there"
     return Finding(WHAT, words, good=False)
+
+
+def _clause(why: Trouble) -> str:
+    """What went wrong, to go on after."""
+    return str(why).rstrip(".")

@@ -141,8 +141,8 @@ class Hearing:
         ear = self._ear_of(message)
         if ear is None:
             return
-        if len(ear.queue) >= MOST_WAITING:
-            ear.missed = True
+        if ear.missed or len(ear.queue) >= MOST_WAITING:
+            ear.missed = True  # nor what comes after it: heard first, it would hide what was missed
             return
         ear.queue.append(message)
         self._work(message.channel.id, ear)

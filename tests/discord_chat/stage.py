@@ -18,7 +18,7 @@ TOKEN = "MTA0.secret-of-the-bot.x_Y-z"
 
 
 class Core:
-    """Takes everything once; `troubles` are raised first, one after another."""
+    """Takes everything once, each in `slow` seconds; `troubles` are raised first, one after another."""
 
     def __init__(self) -> None:
         self.heard: list[Inbound] = []
@@ -27,9 +27,11 @@ class Core:
         self.deaf: Trouble | None = None
         self.gate = asyncio.Event()
         self.gate.set()
+        self.slow = 0.0
 
     async def receive(self, inbound: Inbound) -> None:
         await self.gate.wait()
+        await asyncio.sleep(self.slow)
         if self.deaf:
             raise self.deaf
         if self.troubles:

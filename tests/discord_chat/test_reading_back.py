@@ -96,6 +96,22 @@ async def test_more_than_can_wait_is_read_back(home: Home) -> None:
         assert await home.core.hears(701) == ["first", *wanted]
 
 
+async def test_what_is_missed_while_a_full_line_is_taken_is_not_skipped(home: Home) -> None:
+    """One is taken between one that finds no room and the next, which does."""
+    where = await opened(home)
+    wanted = [f"word {number}" for number in range(520)]
+    async with home.living():
+        await asyncio.sleep(5)
+        home.core.gate.clear()
+        await says(home, where, *wanted[:510])
+        await asyncio.sleep(5)
+        home.core.slow = 0.5
+        home.core.gate.set()
+        await home.core.hears(20)
+        await says(home, where, *wanted[510:])
+        assert await home.core.hears(521) == ["first", *wanted]
+
+
 async def test_reading_back_outlives_trouble(home: Home) -> None:
     where = await opened(home)
     await says(home, where, "second")
