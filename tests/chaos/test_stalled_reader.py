@@ -18,7 +18,7 @@ from adapters.sqlite import open_store
 from agent.wire import Frame, TurnEnded, TurnStarted, parse_up
 from orchestrator.nouns import Agent
 from tests.chaos.cast import Thread
-from tests.chaos.truth import check_disk
+from tests.chaos.truth import check_disk, settled
 from tests.product import Product
 
 STALL_SECONDS = 30.0
@@ -65,6 +65,9 @@ async def test_a_reader_that_stands_still_slows_nobody_and_misses_nothing(tmp_pa
         agentd, of_bot = most_memory(folder.holder() or 0), most_memory(bot.process.pid)
         await me.say(place, "and now?")
         await me.sees(place, lambda looks: looks[-1].text == "echo: and now?")
+        async with asyncio.timeout(CATCH_UP_SECONDS):
+            while not await settled(bot):  # noqa: ASYNC110 - seen over HTTP only
+                await asyncio.sleep(0.1)
         await bot.close()
         sums = check_disk(data, [Thread(place, said=["print", "and now?"])])
         took = turn_seconds(journal)
