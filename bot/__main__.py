@@ -39,7 +39,11 @@ def main(arguments: list[str] | None = None) -> int:
             sys.stderr.write(f"✗ {sentence}\n")
         sys.stderr.write("Nothing was started.\n")
         return 2
-    set_up_logging(level=settings.log_level, secrets=[secret.reveal() for secret in settings.secrets])
+    # What a doctor finds is said once, in its own words; whoever wants to see its requests says DEBUG.
+    quiet = chosen.command == "doctor" and settings.log_level != "DEBUG"
+    set_up_logging(
+        level="CRITICAL" if quiet else settings.log_level, secrets=[secret.reveal() for secret in settings.secrets]
+    )
     try:
         match chosen.command:
             case "doctor":

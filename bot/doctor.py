@@ -33,15 +33,15 @@ ASIDE = "aside/"
 
 async def examine(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:
     """Everything, in the order in which it is needed."""
-    chats = asyncio.gather(_telegram(settings), _discord(settings))
-    return [
+    here = [
         Finding("python", sys.version.split()[0], good=True),
         *_data(settings.data_dir),
         *await _store(settings.data_dir / "army.db"),
         _port(settings),
         *_model(settings, environ),
-        *itertools.chain.from_iterable(await chats),
     ]
+    there = await asyncio.gather(_telegram(settings), _discord(settings))
+    return [*here, *itertools.chain.from_iterable(there)]
 
 
 def _data(folder: Path) -> Iterator[Finding]:

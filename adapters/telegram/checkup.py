@@ -19,6 +19,7 @@ from orchestrator.errors import Trouble
 
 WHAT = "telegram"
 SECONDS = 10.0
+NO_WAY = "Look at this machine's network, HTTPS_PROXY and TELEGRAM_API_BASE; the bot itself tries again and again"
 
 
 async def checkup(line: Line, *, chats: Collection[int], webhook_url: str = "") -> list[Finding]:
@@ -40,7 +41,7 @@ async def _look(line: Line, chats: Collection[int], webhook_url: str) -> AsyncGe
         yield Finding(WHAT, str(why), good=False, grave=True)
         return
     except Trouble as why:
-        yield Finding(WHAT, f"{why} Nobody is heard there without it; it is tried again and again.", good=False)
+        yield Finding(WHAT, f"{_clause(why)}. {NO_WAY}", good=False)
         return
     for finding in _hooked(hook, webhook_url.rstrip("/") + PATH if webhook_url else ""):
         yield finding
@@ -112,7 +113,9 @@ async def _chat(line: Line, me: User, chat: int) -> Finding:
         async with line.told() as bot:
             member = await bot.get_chat_member(chat, me.id)
     except Trouble as why:
-        words = f"chat {chat} of TELEGRAM_ALLOWED_CHATS: {why} Add @{me.username} there, or take the entry out"
+        words = (
+            f"chat {chat} of TELEGRAM_ALLOWED_CHATS: {_clause(why)}. Add @{me.username} there, or take the entry out"
+        )
         return Finding(WHAT, words, good=False)
     lacks = list(_lacks(found, member))
     name = f"“{found.title or found.full_name or ''}” ({chat})"
@@ -129,16 +132,21 @@ def _lacks(chat: ChatFullInfo, member: ChatMember) -> Iterator[str]:
     if member.status in {ChatMember.LEFT, ChatMember.BANNED}:
         yield "the bot is not in this group; add it"
         return
-    admin = isinstance(member, ChatMemberAdministrator)
+    admin = member if isinstance(member, ChatMemberAdministrator) else None
     if not chat.is_forum:
         yield (
             "the group has no topics, so runs are chains of replies there. For a topic each, switch Topics on in its "
             "settings and make the bot an admin that may manage topics"
         )
-    elif not (isinstance(member, ChatMemberAdministrator) and member.can_manage_topics):
-        words = "lacks the right to manage topics" if admin else "is no admin"
+    elif not (admin and admin.can_manage_topics):
         yield (
-            f"a forum, but the bot {words}, so runs are chains of replies there. Make it an admin with “Manage topics”"
+            f"a forum, but the bot {'lacks the right to manage topics' if admin else 'is no admin'}, so runs are "
+            "chains of replies there. Make it an admin with “Manage Topics”"
         )
-    if not (isinstance(member, ChatMemberAdministrator) and member.can_pin_messages):
-        yield "it may not pin messages, so the dashboard is not pinned"
+    if not (admin and admin.can_pin_messages):
+        yield "the bot may not pin messages, so the dashboard is not pinned"
+
+
+def _clause(why: Trouble) -> str:
+    """What went wrong, to go on after."""
+    return str(why).rstrip(".")

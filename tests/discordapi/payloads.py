@@ -30,7 +30,7 @@ def me(one: User) -> Json:
     return user(one) | {"mfa_enabled": False, "locale": "en-US", "verified": True, "email": None}
 
 
-def application(world: World) -> Json:
+def application(world: World, *, flags: int = 1 << 19, interactions_at: str | None = None) -> Json:
     """The application behind the bot."""
     owner = next(iter(world.guilds.values())).owner
     return {
@@ -41,7 +41,8 @@ def application(world: World) -> Json:
         "bot_public": False,
         "bot_require_code_grant": False,
         "verify_key": "0" * 64,
-        "flags": 1 << 19,
+        "flags": flags,
+        "interactions_endpoint_url": interactions_at,
         "owner": user(world.users[owner]),
         "team": None,
         "redirect_uris": [],

@@ -8,6 +8,7 @@ from tests.discordapi import payloads
 from tests.discordapi.addenda import command_violations
 from tests.discordapi.ask import Answer, Ask, Route
 from tests.discordapi.errors import Json, Refusal, invalid
+from tests.discordapi.gateway import MESSAGE_CONTENT
 from tests.discordapi.schema import violations
 
 if TYPE_CHECKING:
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 COMMANDS = "/applications/{application_id}/commands"
 GUILD_COMMANDS = "/applications/{application_id}/guilds/{guild_id}/commands"
 DAY = 86_400.0
+CONTENT_FLAG = 1 << 19
 EVERYWHERE = ""
 
 
@@ -40,8 +42,8 @@ def routes() -> list[Route]:
             _private,
             lambda _, ask: violations("CreatePrivateChannelRequest", ask.body),
         ),
-        Route("GET", "/oauth2/applications/@me", lambda api, _: payloads.application(api.world)),
-        Route("GET", "/applications/@me", lambda api, _: payloads.application(api.world)),
+        Route("GET", "/oauth2/applications/@me", _application),
+        Route("GET", "/applications/@me", _application),
         Route("GET", "/gateway", lambda api, _: {"url": api.gateway}),
         Route("GET", "/gateway/bot", _gateway),
         Route("GET", "/guilds/{guild_id}", _guild),
@@ -49,6 +51,11 @@ def routes() -> list[Route]:
         Route("GET", "/guilds/{guild_id}/members/{user_id}", _member),
         *both,
     ]
+
+
+def _application(api: Discord, _: Ask) -> Answer:
+    flags = 0 if api.sockets.disallowed & MESSAGE_CONTENT else CONTENT_FLAG
+    return payloads.application(api.world, flags=flags, interactions_at=api.interactions_at)
 
 
 def _gateway(api: Discord, _: Ask) -> Answer:

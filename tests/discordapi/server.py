@@ -61,6 +61,8 @@ class Discord:
         self.into_penalty = 0
         self.typed: list[tuple[float, int]] = []
         self.commands: dict[str, dict[str, Json]] = {}
+        self.interactions_at: str | None = None
+        """An address in the portal to which interactions go instead of the gateway; this server sends them nowhere."""
         self.command_creates: dict[str, list[float]] = {}
         self._token = token
         self._port = port
