@@ -5,6 +5,7 @@ It only asks over REST: a bot that runs meanwhile keeps its gateway. Who may tal
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +16,7 @@ import discord
 from adapters.discord.errors import NO_INTENT
 from adapters.discord.wire import Wire
 from orchestrator.checkup import Finding, looked
-from orchestrator.errors import Gone, Refused, Trouble
+from orchestrator.errors import Busy, Gone, Refused, Trouble
 
 WHAT = "discord"
 SECONDS = 10.0
@@ -81,22 +82,34 @@ async def _look(
 ) -> AsyncGenerator[Finding, None]:
     try:
         client = await wire.client()
+        yield Finding(WHAT, f"the token is accepted; the bot is {client.user}", good=True)
+        for finding in _application(client.application):
+            yield finding
+        async for finding in _places(wire, guilds, channels, roles):
+            yield finding
+    except Busy as why:
+        yield Finding(WHAT, f"{_clause(why)} Try again in {math.ceil(why.seconds)} s", good=False)
     except Refused as why:
-        words = f"{_clause(why)}. Copy it anew from the developer portal (Bot, Reset Token)"
+        words = f"{_clause(why)} Make a new one in the developer portal (Bot, Reset Token) and set it"
         yield Finding(WHAT, words, good=False, grave=True)
-        return
     except Trouble as why:
-        yield Finding(WHAT, f"{_clause(why)}. {NO_WAY}", good=False)
-        return
-    yield Finding(WHAT, f"the token is accepted; the bot is {client.user}", good=True)
-    for finding in _application(client.application):
-        yield finding
+        yield Finding(WHAT, f"{_clause(why)} {NO_WAY}", good=False)
+
+
+async def _places(
+    wire: Wire, guilds: Sequence[str], channels: Sequence[str], roles: Sequence[str]
+) -> AsyncGenerator[Finding, None]:
+    """The entries of the three lists, one after the other."""
     servers: list[_Server] = []
     for guild in guilds:
         try:
             servers.append(await _server(wire, guild))
-        except Trouble as why:
-            yield Finding(WHAT, _unreachable(guild, why), good=False)
+        except Gone:
+            words = (
+                f"the bot is not in server {guild} of DISCORD_ALLOWED_GUILDS: open its install link from the developer "
+                "portal and choose that server, or take the entry out"
+            )
+            yield Finding(WHAT, words, good=False)
         else:
             if not channels:
                 yield _allowed(servers[-1], None)
@@ -136,15 +149,6 @@ async def _server(wire: Wire, guild: str) -> _Server:
     own = await wire.ask(lambda client: client.http.get_member(id_, wire.me))
     channels = await wire.ask(lambda client: client.http.get_all_guild_channels(id_))
     return _Server(dict(found), dict(own), {str(channel["id"]): dict(channel) for channel in channels})
-
-
-def _unreachable(guild: str, why: Trouble) -> str:
-    if isinstance(why, Gone):
-        return (
-            f"the bot is not in server {guild} of DISCORD_ALLOWED_GUILDS: open its install link from the developer "
-            "portal and choose that server, or take the entry out"
-        )
-    return f"server {guild} of DISCORD_ALLOWED_GUILDS: {_clause(why)}"
 
 
 def _allowed(server: _Server, channel: Told | None) -> Finding:
@@ -191,16 +195,14 @@ async def _elsewhere(wire: Wire, channel: str) -> Finding:
         found: Told = dict(await wire.ask(lambda client: client.http.get_channel(int(channel))))
     except Gone:
         words = f"{entry} does not exist in the allowed servers, or the bot may not see it. Copy its id anew"
-    except Trouble as why:
-        words = f"{entry}: {_clause(why)}"
     else:
         if found.get("thread_metadata"):
             words = f"{entry} is a thread: name the channel that it is in, {found['parent_id']}"
         else:
-            words = f"{entry} is in none of the servers of DISCORD_ALLOWED_GUILDS: nobody is heard there"
+            words = f"{entry} is in none of the servers of DISCORD_ALLOWED_GUILDS: nobody is heard there. Add its server, or take the entry out"
     return Finding(WHAT, words, good=False)
 
 
 def _clause(why: Trouble) -> str:
-    """What went wrong, to go on after."""
-    return str(why).rstrip(".")
+    """What went wrong, as a sentence to go on after."""
+    return f"{str(why).rstrip('.')}."

@@ -5,17 +5,18 @@ It never polls, so that a bot that runs meanwhile goes on hearing. Who may talk 
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncGenerator, Collection, Iterator
 from urllib.parse import urlsplit
 
 from telegram import ChatFullInfo, ChatMember, ChatMemberAdministrator, User, WebhookInfo
 from telegram.constants import ChatType
 
-from adapters.telegram.errors import Locked
+from adapters.telegram.errors import Locked, Moved
 from adapters.telegram.line import Line
 from adapters.telegram.webhook import PATH
 from orchestrator.checkup import Finding, looked
-from orchestrator.errors import Trouble
+from orchestrator.errors import Busy, Gone, Refused, Trouble
 
 WHAT = "telegram"
 SECONDS = 10.0
@@ -37,16 +38,16 @@ async def _look(line: Line, chats: Collection[int], webhook_url: str) -> AsyncGe
             yield finding
         async with line.told() as bot:
             hook = await bot.get_webhook_info()
+        for finding in _hooked(hook, webhook_url.rstrip("/") + PATH if webhook_url else ""):
+            yield finding
+        for chat in chats:
+            yield await _chat(line, me, chat)
     except Locked as why:
         yield Finding(WHAT, str(why), good=False, grave=True)
-        return
+    except Busy as why:
+        yield Finding(WHAT, f"{_clause(why)} Try again in {math.ceil(why.seconds)} s", good=False)
     except Trouble as why:
-        yield Finding(WHAT, f"{_clause(why)}. {NO_WAY}", good=False)
-        return
-    for finding in _hooked(hook, webhook_url.rstrip("/") + PATH if webhook_url else ""):
-        yield finding
-    for chat in chats:
-        yield await _chat(line, me, chat)
+        yield Finding(WHAT, f"{_clause(why)} {NO_WAY}", good=False)
 
 
 def _ways(me: User, *, groups: bool) -> Iterator[Finding]:
@@ -78,7 +79,7 @@ def _ways(me: User, *, groups: bool) -> Iterator[Finding]:
 def _hooked(hook: WebhookInfo, ours: str) -> Iterator[Finding]:
     """Where updates go. An address is shown without its path, in which people hide secrets."""
     host = urlsplit(hook.url).hostname or hook.url
-    waiting = f"{hook.pending_update_count} update{'' if hook.pending_update_count == 1 else 's'}"
+    waiting = f"{hook.pending_update_count} {'update waits' if hook.pending_update_count == 1 else 'updates wait'}"
     if hook.url and not ours:
         yield Finding(
             WHAT,
@@ -92,9 +93,9 @@ def _hooked(hook: WebhookInfo, ours: str) -> Iterator[Finding]:
             WHAT, f"updates go {words} and not to TELEGRAM_WEBHOOK_URL; the next start changes that", good=False
         )
     elif ours:
-        yield Finding(WHAT, f"Telegram brings updates to {host}; {waiting} wait", good=not hook.last_error_message)
+        yield Finding(WHAT, f"Telegram brings updates to {host}; {waiting}", good=not hook.last_error_message)
     elif hook.pending_update_count:
-        yield Finding(WHAT, f"{waiting} wait at Telegram for the bot to fetch them", good=True)
+        yield Finding(WHAT, f"{waiting} at Telegram for the bot to fetch them", good=True)
     if hook.url and hook.last_error_message:
         when = f" at {hook.last_error_date:%Y-%m-%d %H:%M} UTC" if hook.last_error_date else ""
         yield Finding(
@@ -112,10 +113,10 @@ async def _chat(line: Line, me: User, chat: int) -> Finding:
             found = await bot.get_chat(chat)
         async with line.told() as bot:
             member = await bot.get_chat_member(chat, me.id)
-    except Trouble as why:
-        words = (
-            f"chat {chat} of TELEGRAM_ALLOWED_CHATS: {_clause(why)}. Add @{me.username} there, or take the entry out"
-        )
+    except Moved as why:
+        return Finding(WHAT, f"chat {chat} of TELEGRAM_ALLOWED_CHATS: {_clause(why)}", good=False)
+    except (Gone, Refused) as why:
+        words = f"chat {chat} of TELEGRAM_ALLOWED_CHATS: {_clause(why)} Add @{me.username} there, or take the entry out"
         return Finding(WHAT, words, good=False)
     lacks = list(_lacks(found, member))
     name = f"“{found.title or found.full_name or ''}” ({chat})"
@@ -141,12 +142,15 @@ def _lacks(chat: ChatFullInfo, member: ChatMember) -> Iterator[str]:
     elif not (admin and admin.can_manage_topics):
         yield (
             f"a forum, but the bot {'lacks the right to manage topics' if admin else 'is no admin'}, so runs are "
-            "chains of replies there. Make it an admin with “Manage Topics”"
+            f"chains of replies there. {'Give it' if admin else 'Make it an admin with'} “Manage Topics”"
         )
     if not (admin and admin.can_pin_messages):
-        yield "the bot may not pin messages, so the dashboard is not pinned"
+        yield (
+            "the bot may not pin messages, so the dashboard is not pinned. "
+            f"{'Give it' if admin else 'Make it an admin with'} “Pin Messages”"
+        )
 
 
 def _clause(why: Trouble) -> str:
-    """What went wrong, to go on after."""
-    return str(why).rstrip(".")
+    """What went wrong, as a sentence to go on after."""
+    return f"{str(why).rstrip('.')}."

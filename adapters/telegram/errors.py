@@ -45,6 +45,10 @@ class Missing(Gone):
     """The message is no more, or never was; its chat may well be there."""
 
 
+class Moved(Gone):
+    """The group goes on under another id."""
+
+
 class Locked(Broken):
     """The token is not accepted: nothing will work until the operator has changed it."""
 
@@ -73,7 +77,7 @@ def trouble(error: TelegramError, *, token: str) -> Trouble:
             return Busy("Telegram asks for patience.", seconds=error.seconds)
         case ChatMigrated():
             new = error.new_chat_id
-            return Gone(f"This group became a supergroup with the new id {new}; allow that id, and go on there.")
+            return Moved(f"This group became a supergroup with the new id {new}; allow that id, and go on there.")
         case Forbidden():
             return Gone(f"Telegram: {words}")
         case InvalidToken():
