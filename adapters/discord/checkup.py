@@ -199,7 +199,10 @@ async def _elsewhere(wire: Wire, channel: str) -> Finding:
         if found.get("thread_metadata"):
             words = f"{entry} is a thread: name the channel that it is in, {found['parent_id']}"
         else:
-            words = f"{entry} is in none of the servers of DISCORD_ALLOWED_GUILDS: nobody is heard there. Add its server, or take the entry out"
+            words = (
+                f"{entry} is in none of the servers of DISCORD_ALLOWED_GUILDS: nobody is heard there. Add its server, "
+                "or take the entry out"
+            )
     return Finding(WHAT, words, good=False)
 
 

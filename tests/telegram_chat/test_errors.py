@@ -17,13 +17,13 @@ from telegram.error import (
     TimedOut,
 )
 
-from adapters.telegram.errors import Flood, Locked, Missing, NotOurs, Rival, Same, masked, trouble
+from adapters.telegram.errors import Flood, Locked, Missing, Moved, NotOurs, Rival, Same, masked, trouble
 from orchestrator.errors import Broken, Busy, Gone, Refused, Trouble
 from tests.botapi import TOKEN
 
 CASES: list[tuple[TelegramError, type[Trouble]]] = [
     (Flood(7), Busy),
-    (ChatMigrated(-100123), Gone),
+    (ChatMigrated(-100123), Moved),
     (Forbidden("Forbidden: bot was blocked by the user"), Gone),
     (BadRequest("Bad Request: chat not found"), Gone),
     (BadRequest("Bad Request: message thread not found"), Gone),
