@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter as Tally
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import GaugeMetricFamily, Metric
@@ -16,9 +16,10 @@ from orchestrator.nouns import Phase
 class RoomMetrics:
     """The room as Prometheus sees it. Seconds, dollars and counts."""
 
-    def __init__(self, room: Orchestrator) -> None:
+    def __init__(self, room: Orchestrator, *, clock: Callable[[], float] = time.time) -> None:
         self._room = room
-        self._began = time.time()
+        self._clock = clock
+        self._began = clock()
         self._registry = CollectorRegistry()
         self._registry.register(self)
 
@@ -65,7 +66,7 @@ class RoomMetrics:
         for chat in self._room.chats:
             pulse = chat.pulse()
             if pulse.heard:
-                silence.add_metric([chat.platform], max(0.0, time.time() - pulse.heard))
+                silence.add_metric([chat.platform], max(0.0, self._clock() - pulse.heard))
             heard.add_metric([chat.platform], int(bool(pulse.heard) and not pulse.trouble))
             aside.add_metric([chat.platform], pulse.aside)
         yield from (silence, heard, aside)

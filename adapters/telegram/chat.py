@@ -7,7 +7,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Mapping, Sequence
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
 from itertools import chain, repeat
 from typing import Any, Self
 
@@ -59,6 +60,7 @@ class TelegramChat:
         allowed_users: Collection[int] = (),
         webhook: Webhook | None = None,
         drafts: bool = True,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self.platform = PLATFORM
         self.overall = OVERALL
@@ -77,7 +79,7 @@ class TelegramChat:
         self._signs = Signs(self._line)
         self._attachments = Attachments(self._line, artifacts)
         self._menu = Menu(self._line, notes, commands=commands, scopes=self._chats | self._users)
-        self._hearing = Hearing(self._line)
+        self._hearing = Hearing(self._line, now=clock)
         self._door = Door(self._line, self._hearing, webhook) if webhook else None
         self._inbox: Inbox | None = None
         self._me: Me | None = None
