@@ -18,7 +18,7 @@ SLOW_FACTOR = 3.0
 
 
 ALWAYS_LEFT = 1
-"""Requests of a window that are left for `Lane.FIRST`, however much was used otherwise already."""
+"""Requests of a window that are left for `Lane.FIRST`, however much was used otherwise already; none of a reserve of 1."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Budget:
 
     def _left(self, others: int) -> int:
         """Requests that are still left for what somebody waits for, when these are used."""
-        return max(self.pace.reserve - others, min(ALWAYS_LEFT, self.pace.reserve))
+        return max(self.pace.reserve - others, min(ALWAYS_LEFT, self.pace.reserve - 1), 0)
 
     def _used(self, now: float) -> tuple[int, int]:
         """Requests in the window, and those of them that were no live edits."""

@@ -311,6 +311,7 @@ class PostOffice:
         if (look == page.shown and not faded) or page.id is None:
             return
         chat = self._chats[page.where.platform]
+        began = loop.time()
         try:
             if chat.stale(page.id):
                 await self._roll(place, page, chat, look)
@@ -322,13 +323,13 @@ class PostOffice:
             log.warning("page given up", key=page.key, why=str(why))
             page.id = None  # it stays here without one: taken off, the next change would look for it and edit it again
             return
-        page.at = now = loop.time()
+        page.at = began
         if lasts is None:
             page.dirty = True  # the last state always lands: whatever it is by then
             return
         page.shown = look
         if lasts:
-            page.fades = now + lasts
+            page.fades = loop.time() + lasts
 
     async def _roll(self, place: Place, page: Page, chat: Chat, look: Message) -> None:
         """Post a page anew, in silence, because its message became too old to be edited; the old one goes."""
@@ -391,16 +392,17 @@ class PostOffice:
 async def _paying(place: Place, overall: Budget, request: Callable[[], Awaitable[T]], *, live: bool) -> T:
     """What comes of a request, or of several, each counted when it leaves and when it is answered."""
     loop = asyncio.get_running_loop()
+    began = loop.time()
     async with asyncio.timeout(REQUEST_SECONDS) as deadline:
         gate = _Toll(place.budget, overall, deadline, live=live)
         try:
             with tolled(gate):
                 return await request()
         finally:
-            if gate.paid:
+            if gate.here:
                 place.budget.answered(loop.time())
-                if live:
-                    place.edited = loop.time()
+            if gate.paid and live:
+                place.edited = began
 
 
 class _Toll:
@@ -416,15 +418,19 @@ class _Toll:
         self._deadline = deadline
         self._live = live
         self.paid = False
+        self.here = False
+        """Whether the request that left last counts in the place."""
 
-    async def __call__(self) -> None:
+    async def __call__(self, *, here: bool) -> None:
         loop = asyncio.get_running_loop()
-        if self.paid:
+        budgets = (self._place, self._overall) if here else (self._overall,)
+        if self.here:
             self._place.answered(loop.time())
-            while wait := max(budget.wait(Lane.FIRST, loop.time()) for budget in (self._place, self._overall)):
+        if self.paid:
+            while wait := max(budget.wait(Lane.FIRST, loop.time()) for budget in budgets):
                 self._deadline.reschedule(loop.time() + wait + REQUEST_SECONDS)
                 await asyncio.sleep(max(wait, LEAST_SECONDS))
             self._deadline.reschedule(loop.time() + REQUEST_SECONDS)
-        self.paid = True
-        for budget in (self._place, self._overall):
+        self.paid, self.here = True, here
+        for budget in budgets:
             budget.spend(loop.time(), live=self._live)

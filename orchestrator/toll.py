@@ -1,25 +1,32 @@
 """The toll: what a doing of a chat pays for each of its requests after the first.
 
 The office lets a doing (a post, an edit, a new thread) begin when its place has room for one request. Some need more:
-further parts, files, a pin. An adapter pays right before each request that counts in a place: the first is paid for,
-the others wait here for their turn. Outside of the office's doings, as for an answer to a tap, nothing is asked.
+further parts, files, a pin. An adapter pays right before each request: the first is paid for, the others wait here for
+their turn. Some requests count for the platform as a whole and in no place's budget. Outside of the office's doings, as
+for an answer to a tap, nothing is asked.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Protocol
 
-Gate = Callable[[], Awaitable[None]]
+
+class Gate(Protocol):
+    """Returns when a request may leave that counts in the place's budget, or not there."""
+
+    def __call__(self, *, here: bool) -> Awaitable[None]: ...
+
 
 _gate: ContextVar[Gate | None] = ContextVar("gate", default=None)
 
 
-async def toll() -> None:
-    """One request is about to leave; returns when it may."""
+async def toll(*, here: bool = True) -> None:
+    """One request is about to leave; returns when it may. `here`: it counts in the place's budget."""
     if gate := _gate.get():
-        await gate()
+        await gate(here=here)
 
 
 @contextmanager

@@ -1,7 +1,8 @@
 """What each channel bears, as the headers of Discord's answers tell it. Plain arithmetic; it sends and sleeps nothing.
 
-Sends and edits in a channel are buckets of their own, which the room counts as one: the stricter of the two is told.
-The last request of a bucket is never used: the library would sleep inside that call until the bucket is full again.
+Sends and edits in a channel are buckets of their own. The edits, of which there are many, are what the pace tells; a
+send waits for its own bucket. The last request of a bucket is used only when the bucket is full again soon: until then
+the library sleeps inside that call.
 """
 
 from __future__ import annotations
@@ -13,8 +14,11 @@ from dataclasses import dataclass, field
 
 from orchestrator.nouns import Pace
 
-START = Pace(burst=4, per=5.0, reserve=1, edit_every=1.2)
+START = Pace(burst=5, per=5.0, reserve=1, edit_every=1.2)
 """Until the first answer."""
+
+SOON = 1.5
+"""Seconds that a call may sleep after its work is done."""
 
 MOST_CHANNELS = 2000
 
@@ -58,7 +62,9 @@ class Paces:
         bucket.limit, bucket.left, bucket.opens = max(1, limit), left, now + wait
         if left == limit - 1:
             bucket.per = max(0.5, math.ceil(wait * 2) / 2)  # the whole window, but for the way of the answer
-        known.pace = _pace(known.buckets)
+        if method == "PATCH":
+            spare = 1 if bucket.limit > 1 else 0
+            known.pace = Pace(bucket.limit, bucket.per, reserve=spare, edit_every=START.edit_every)
 
     def close(self, method: str, path: str, *, until: float) -> None:
         """A channel asked for patience: nothing of this kind leaves for it before that time."""
@@ -73,19 +79,14 @@ class Paces:
         return known.pace if known else START
 
     def wait(self, method: str, channel: str, *, now: float) -> float:
-        """Seconds until a send or an edit is welcome, and is not the last one of its bucket."""
+        """Seconds until a send or an edit is welcome."""
         known = self._channels.get(channel)
         bucket = known.buckets.get(method) if known else None
         if bucket is None:
             return 0.0
-        is_free = now >= bucket.opens or bucket.left > (1 if bucket.limit > 1 else 0)
-        return max(0.0, bucket.closed - now, 0.0 if is_free else bucket.opens - now)
-
-
-def _pace(buckets: Mapping[str, _Bucket]) -> Pace:
-    burst = max(1, min(bucket.limit for bucket in buckets.values()) - 1)
-    per = max(bucket.per for bucket in buckets.values())
-    return Pace(burst=burst, per=per, reserve=1 if burst > 1 else 0, edit_every=START.edit_every)
+        opens = max(0.0, bucket.opens - now)
+        keeps = 0 if bucket.limit == 1 or opens <= SOON else 1
+        return max(0.0, bucket.closed - now, 0.0 if bucket.left > keeps else opens)
 
 
 def _messages_of(method: str, path: str) -> str | None:

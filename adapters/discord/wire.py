@@ -162,12 +162,14 @@ class Wire:
         log.info("logged in", platform="discord")
         return client
 
-    async def ask(self, what: Callable[[discord.Client], Awaitable[T]], *, seconds: float = SECONDS) -> T:
-        """Do one request and return what came of it. Raises `Trouble`."""
+    async def ask(
+        self, what: Callable[[discord.Client], Awaitable[T]], *, seconds: float = SECONDS, here: bool = False
+    ) -> T:
+        """Do one request and return what came of it. Raises `Trouble`. `here`: it counts in the channel's pace."""
         wait = self._hushed - asyncio.get_running_loop().time()
         if wait > 0:
             raise Busy("Discord asks for patience everywhere.", seconds=wait, everywhere=True)
-        await toll()
+        await toll(here=here)
         return await self.reply(what, seconds=seconds)
 
     async def reply(self, what: Callable[[discord.Client], Awaitable[T]], *, seconds: float = SECONDS) -> T:
@@ -184,13 +186,13 @@ class Wire:
             _asking.reset(before)
 
     async def speak(self, method: str, channel: int, what: Callable[[discord.Client], Awaitable[T]]) -> T:
-        """Send or edit a message there; never as the last request of its bucket."""
+        """Send, edit or delete a message there, when its bucket has room. Edits alone count in the channel's pace."""
         wait = self.paces.wait(method, str(channel), now=asyncio.get_running_loop().time())
         if wait > LONGEST_REST:
             raise Busy("Discord's limit for this channel is used up.", seconds=wait)
         if wait:
             await asyncio.sleep(wait)
-        return await self.ask(what, seconds=SECONDS + LONGEST_REST)
+        return await self.ask(what, seconds=SECONDS + LONGEST_REST, here=method == "PATCH")
 
     def _kind(self, error: BaseException, *, unsure: bool) -> Exception:
         kind = trouble(error, unsure=unsure)
