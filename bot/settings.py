@@ -183,9 +183,15 @@ def _contradictions(settings: Settings, *, wrong: list[str]) -> Iterable[str]:
             "page needs a token. Set one (for example the output of `openssl rand -hex 24`), or bind to 127.0.0.1."
         )
     if settings.telegram_token and not settings.telegram_allowed_users and "TELEGRAM_ALLOWED_USERS" not in wrong:
-        yield "TELEGRAM_ALLOWED_USERS is missing: with TELEGRAM_TOKEN alone nobody may talk to the bot."
+        yield (
+            "TELEGRAM_ALLOWED_USERS is missing: with TELEGRAM_TOKEN alone nobody may talk to the bot. Set your numeric "
+            "id; if you do not know it, set 1, write /start to the bot, and it tells you."
+        )
     if settings.discord_token and not settings.discord_allowed_guilds and "DISCORD_ALLOWED_GUILDS" not in wrong:
-        yield "DISCORD_ALLOWED_GUILDS is missing: with DISCORD_TOKEN alone the bot may speak in no server."
+        yield (
+            "DISCORD_ALLOWED_GUILDS is missing: with DISCORD_TOKEN alone the bot may speak in no server. Set your "
+            "server's id: switch Developer Mode on in Discord, then Copy Server ID in the server's menu."
+        )
     if bool(settings.telegram_webhook_url) != bool(settings.telegram_webhook_secret):
         yield (
             "TELEGRAM_WEBHOOK_URL and TELEGRAM_WEBHOOK_SECRET belong together: without the secret anybody could "

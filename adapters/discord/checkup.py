@@ -90,8 +90,7 @@ async def _look(
     except Busy as why:
         yield Finding(WHAT, f"{_clause(why)} Try again in {math.ceil(why.seconds)} s", good=False)
     except Refused as why:
-        words = f"{_clause(why)} Make a new one in the developer portal (Bot, Reset Token) and set it"
-        yield Finding(WHAT, words, good=False, grave=True)
+        yield Finding(WHAT, str(why), good=False, grave=True)
     except Trouble as why:
         yield Finding(WHAT, f"{_clause(why)} {NO_WAY}", good=False)
 

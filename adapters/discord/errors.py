@@ -9,7 +9,10 @@ import discord
 
 from orchestrator.errors import Broken, Busy, Gone, Refused, Trouble
 
-NOT_ACCEPTED = "DISCORD_TOKEN is not accepted by Discord: it was reset, or is not the token of a bot."
+NOT_ACCEPTED = (
+    "DISCORD_TOKEN is not accepted by Discord: it was reset, or is not the token of a bot. Make a new one in the "
+    "developer portal, under Bot, Reset Token."
+)
 NO_INTENT = (
     "Discord does not let this bot read messages: switch on “Message Content Intent” for it in the developer portal, "
     "under Bot, and start again."

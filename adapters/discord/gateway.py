@@ -20,8 +20,9 @@ import structlog
 from discord.gateway import DiscordWebSocket, ReconnectWebSocket
 
 from adapters.discord.errors import NO_INTENT, NOT_ACCEPTED
+from adapters.discord.people import PLATFORM
 from adapters.discord.wire import Wire
-from orchestrator.errors import Broken, Busy, Gone
+from orchestrator.errors import Broken, Busy, Gone, Trouble
 
 log = structlog.get_logger()
 
@@ -84,13 +85,17 @@ class Gateway:
                     self.trouble = _FATAL[error.code]
                     raise self._wire.refuse(self.trouble) from error
                 patience = error.seconds if isinstance(error, Busy) else 0.0
-                self.trouble = f"Discord's gateway cannot be reached ({type(error).__name__})."
+                name = type(error).__name__
+                self.trouble = (
+                    str(error) if isinstance(error, Trouble) else f"Discord's gateway cannot be reached ({name})."
+                )
             self._failures = 0 if loop.time() - began >= STEADY else self._failures + 1
             pause = PAUSES[min(self._failures, len(PAUSES)) - 1] if self._failures else 0.0
             pause = max(pause, patience)
             if self._failures >= MOST_RESUMES:
                 ws = None  # where it was to be resumed is perhaps no more
-            log.info("gateway left", again_in=pause, trouble=self.trouble)
+            told = log.warning if self._failures else log.info
+            told("not heard", platform=PLATFORM, why=self.trouble, again_in=pause)
             await asyncio.sleep(pause)
 
     async def _opened(self, last: DiscordWebSocket | None) -> DiscordWebSocket:

@@ -17,7 +17,7 @@ import structlog
 from adapters.telegram.errors import Locked, Rival
 from adapters.telegram.inbox import Inbox, update_id
 from adapters.telegram.line import Line
-from adapters.telegram.reading import KINDS, Me
+from adapters.telegram.reading import KINDS, PLATFORM, Me
 from orchestrator.errors import Broken, Busy, Gone, Refused
 
 log = structlog.get_logger()
@@ -78,14 +78,14 @@ class Hearing:
             except Locked as why:
                 self.trouble = str(why)
                 raise Refused(str(why)) from None
-            except Rival as error:
-                log.error("not heard", why=str(error), again_in=RIVAL_SECONDS)
+            except Rival:
                 self.trouble = RIVAL
+                log.error("not heard", platform=PLATFORM, why=RIVAL, again_in=RIVAL_SECONDS)
                 await asyncio.sleep(RIVAL_SECONDS)
                 await self._unhook()
             except (Broken, Busy, Refused, Gone) as error:
                 pause = max(pause, error.seconds + 1 if isinstance(error, Busy) else 0.0)  # noqa: PLW2901 - a longer one
-                log.warning("not heard", why=str(error), again_in=pause)
+                log.warning("not heard", platform=PLATFORM, why=str(error), again_in=pause)
                 self.trouble = str(error)
                 # Whatever it was, the connection may be dead without knowing it: the next one is another.
                 await self._line.renew()

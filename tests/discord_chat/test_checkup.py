@@ -66,7 +66,7 @@ async def test_a_wrong_token(api: Discord) -> None:
     (found,) = await findings(api, token="MTA.of-another.bot")
     assert str(found) == (
         "✗ discord      DISCORD_TOKEN is not accepted by Discord: it was reset, or is not the token of a bot. Make a "
-        "new one in the developer portal (Bot, Reset Token) and set it"
+        "new one in the developer portal, under Bot, Reset Token."
     )
 
 
