@@ -15,6 +15,9 @@ import aiohttp
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from adapters.discord.errors import NO_INTENT, NOT_ACCEPTED
+from adapters.telegram.errors import NO_TOKEN
+from adapters.telegram.hearing import RIVAL
 from orchestrator.nouns import Agent
 from tests import botapi, discordapi
 from tests.botapi import BotApi, Kind
@@ -152,6 +155,12 @@ async def test_nobody_is_allowed(tmp_path: Path) -> None:
             "server's id: switch Developer Mode on in Discord, then Copy Server ID in the server's menu.\n"
             "Nothing was started.\n"
         )
+
+
+def test_the_document_has_these_sentences() -> None:
+    text = (ROOT / "docs" / "operating.md").read_text(encoding="utf-8")
+    for sentence in (NO_TOKEN, RIVAL, NOT_ACCEPTED, NO_INTENT):
+        assert f"`{sentence}`" in text
 
 
 # --- platforms that are not there -----------------------------------------------------------------------------------
