@@ -25,7 +25,7 @@ from tests.discordapi import Discord
 from tests.discordapi.gateway import MESSAGE_CONTENT
 from tests.e2e.cast import keep, rehearsed
 from tests.e2e.door import command
-from tests.product import Product
+from tests.product import ROOT, Product
 
 ECHO = Agent("echo", "rehearsal", script="echo")
 DISCORD_TOKEN = "MTA.not-a-token.but-as-long-as-one-would-be-000000"
