@@ -18,7 +18,7 @@ SLOW_FACTOR = 3.0
 
 
 ALWAYS_LEFT = 1
-"""Requests of a window that are left for `Lane.FIRST`, however much was used otherwise already; none of a reserve of 1."""
+"""Requests of a window that are left for `Lane.FIRST`, however much was used already; none where the reserve is 1."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,9 +15,10 @@ from typing import Protocol
 
 
 class Gate(Protocol):
-    """Returns when a request may leave that counts in the place's budget, or not there."""
+    """Where a doing pays."""
 
-    def __call__(self, *, here: bool) -> Awaitable[None]: ...
+    def __call__(self, *, here: bool) -> Awaitable[None]:
+        """Return when a request may leave; `here`: it counts in the place's budget."""
 
 
 _gate: ContextVar[Gate | None] = ContextVar("gate", default=None)
