@@ -1,4 +1,4 @@
-"""`python -m tests.bench [store] [room] [agentd]`: measures on this machine, prints a table, writes `bench.json`."""
+"""`python -m tests.bench [store] [room] [agentd] [chats]`: measures here, prints a table, writes `bench.json`."""
 
 from __future__ import annotations
 
@@ -13,12 +13,13 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import agentd, room, store
+from tests.bench import agentd, chats, room, store
 from tests.bench.rows import Row, table
 
 BENCHES: dict[str, Callable[[], Coroutine[None, None, list[Row]]]] = {
     "store": store.measure,
     "room": room.measure,
+    "chats": chats.measure,
     "agentd": agentd.measure,
 }
 FILES = 4096
