@@ -408,6 +408,7 @@ async def _paying(place: Place, overall: Budget, request: Callable[[], Awaitable
 class _Toll:
     """Counts the requests of a doing; each after the first waits until the place has room for it.
 
+    The first waits too, for the platform as a whole: other places may have spent of that since this one was let go.
     What was begun is to be finished, so it waits as urgent as can be, and its deadline begins again. A doing that needs
     no request at all (the message looks so already) costs nothing.
     """
@@ -426,11 +427,11 @@ class _Toll:
         budgets = (self._place, self._overall) if here else (self._overall,)
         if self.here:
             self._place.answered(loop.time())
-        if self.paid:
-            while wait := max(budget.wait(Lane.FIRST, loop.time()) for budget in budgets):
-                self._deadline.reschedule(loop.time() + wait + REQUEST_SECONDS)
-                await asyncio.sleep(max(wait, LEAST_SECONDS))
-            self._deadline.reschedule(loop.time() + REQUEST_SECONDS)
+        asked = budgets if self.paid else (self._overall,)
+        while wait := max(budget.wait(Lane.FIRST, loop.time()) for budget in asked):
+            self._deadline.reschedule(loop.time() + wait + REQUEST_SECONDS)
+            await asyncio.sleep(max(wait, LEAST_SECONDS))
+        self._deadline.reschedule(loop.time() + REQUEST_SECONDS)
         self.paid, self.here = True, here
         for budget in budgets:
             budget.spend(loop.time(), live=self._live)

@@ -365,6 +365,22 @@ async def test_signs_are_shown_when_there_is_room_and_the_newest_is_enough() -> 
         assert len(post.office._places["fake:fake/hall"].signs) <= 100
 
 
+async def test_places_that_begin_at_once_share_what_the_platform_bears() -> None:
+    class Disk(MemoryStore):
+        async def trying(self, key: str) -> None:
+            await asyncio.sleep(0.01)
+            await super().trying(key)
+
+    chat = FakeChat("fake")
+    chat.overall = Pace(burst=3, per=10.0)
+    async with Post(chat=chat, store=Disk()).open() as post:
+        await post.send(*(Letter(f"l{n}", Conversation("fake", f"yard{n}"), Message(text="l")) for n in range(12)))
+        await until(lambda: post.office.waiting() == 0)
+        at = sorted(post.requests("post"))
+        assert len(at) == 12
+        assert all(later - earlier >= 10.0 for earlier, later in zip(at, at[3:], strict=False)), at
+
+
 async def test_a_doing_of_many_requests_pays_for_each() -> None:
     class Many(FakeChat):
         async def post(self, where: Conversation, message: Message, *, key: str, again: bool = False) -> MessageId:
