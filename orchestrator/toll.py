@@ -1,9 +1,9 @@
 """The toll: what a doing of a chat pays for each of its requests after the first.
 
 The office lets a doing (a post, an edit, a new thread) begin when its place has room for one request. Some need more:
-further parts, files, a pin. An adapter pays right before each request: the first is paid for, the others wait here for
-their turn. Some requests count for the platform as a whole and in no place's budget. Outside of the office's doings, as
-for an answer to a tap, nothing is asked.
+further parts, files, a pin. An adapter pays right before each request: its place has room for the first, the others
+wait here for their turn. Some requests count for the platform as a whole and in no place's budget. Outside of the
+office's doings, as for an answer to a tap, nothing is asked.
 """
 
 from __future__ import annotations
