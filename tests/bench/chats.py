@@ -3,7 +3,11 @@
 Each platform is measured in a process of its own that has nothing else in it (`python -m tests.bench.chats NAME`); the
 platform itself and its people are another process (`tests.bench.platforms`), which keeps the real one's limits. Agents
 are in memory and say little, so that no budget is used up: these are the bot's own seconds, not those that a platform
-makes it wait. The network's are not in them.
+makes it wait, nor the network's. Memory is that of the bot's process, its agents' fifty events each included.
+
+On two processors, 95 of 100 times: a person sees the first sign within 13 ms on Telegram and 9 on Discord, and an
+agent's line is in the chat within 9 and 7. A final answer of 8 kB is rendered in some 20 ms, in which the bot does
+nothing else. A thread more costs 65 kB. Launching 200 runs as fast as it can, the bot is not told to wait.
 """
 
 from __future__ import annotations
@@ -25,20 +29,19 @@ from typing import Any
 import psutil
 import structlog
 
-from adapters.discord import render as discord_render
 from adapters.discord.chat import DiscordChat
 from adapters.disk import open_artifacts
 from adapters.sqlite import Database, open_store
-from adapters.telegram import render as telegram_render
 from adapters.telegram.chat import TelegramChat
 from agent import wire
 from agent.wire import Command
 from orchestrator.commands import COMMANDS
 from orchestrator.core import Orchestrator, Rules
 from orchestrator.gate import Gate, Rule
-from orchestrator.nouns import Agent, Conversation, Message, Person
+from orchestrator.nouns import Agent, Conversation, Person
 from orchestrator.ports import Artifacts, Chat
 from tests.bench.pods import PROSE
+from tests.bench.rendering import RENDERERS, rendered
 from tests.bench.rows import Row, quantile, row
 from tests.fakes.runtime import FakePod, FakeRuntime
 from tests.product import ROOT
@@ -57,9 +60,6 @@ WAVE = 10
 
 DONE = 20
 """Things that each agent has done, so that its page looks like one."""
-
-SAMPLES = ROOT / "tests" / "telegram_chat" / "samples"
-RENDER_SECONDS = 1.0
 
 
 class Far:
@@ -290,45 +290,6 @@ async def measured(name: str) -> list[Row]:
             rows.append(row(f"{name}: times that it was told to wait", told, "", aim=0.0))
             assert not wrongs, wrongs
     return rows
-
-
-# --- rendering --------------------------------------------------------------------------------------------------------
-
-
-def rendered(name: str) -> list[Row]:
-    """How fast texts become messages: typical answers, and live pages as they are drawn again and again."""
-    texts = [path.read_text() for path in sorted(SAMPLES.glob("*.md"))]
-    report = (SAMPLES / "10-report.md").read_text()
-    log = tuple(f"make test TEST=listen_{n}" for n in range(40))
-    page = Message(text=PROSE * 6, status="working · make test", log=log, since=time.time(), tail=True)
-    new, again = RENDERERS[name]
-    answers = per_second(lambda: new(Message(text=report)))
-    mixed = per_second(lambda: [new(Message(text=text)) for text in texts])
-    return [
-        row(f"{name}: answers of 8 kB rendered", answers, "/s", better="higher"),
-        row(
-            f"{name}: markdown of all samples rendered", mixed * sum(map(len, texts)) / 1e3, "kchar/s", better="higher"
-        ),
-        row(f"{name}: live pages rendered", per_second(lambda: again(page)), "/s", better="higher"),
-    ]
-
-
-RENDERERS: dict[str, tuple[Callable[[Message], object], Callable[[Message], object]]] = {
-    "telegram": (
-        lambda message: telegram_render.pieces(message, link=lambda _: None),
-        lambda message: telegram_render.fit(message, 1, link=lambda _: None),
-    ),
-    "discord": (discord_render.pieces, lambda message: discord_render.fit(message, 1)),
-}
-
-
-def per_second(work: Callable[[], object]) -> float:
-    """How often this can be done."""
-    began, times = time.perf_counter(), 0
-    while time.perf_counter() < began + RENDER_SECONDS:
-        work()
-        times += 1
-    return times / (time.perf_counter() - began)
 
 
 # --- a process for each ----------------------------------------------------------------------------------------------
