@@ -145,7 +145,7 @@ async def test_a_killed_bot_comes_back_under_an_open_page(browser: Browser, bot:
         await expect(page.locator("#link")).to_have_text("", timeout=15_000)
         await expect(page.locator("#log .you")).to_have_text(re.compile("while you were away"))
         await expect(page.locator("#outbox > li")).to_have_count(0)
-        await expect(page.locator("#log .md").first).to_contain_text(WORDS, timeout=15_000)
+        await expect(page.locator("#log .md").first).to_contain_text(WORDS, timeout=45_000)
         shown_in_full(dict.fromkeys(before, ""), await looks(page))
         await page.get_by_role("button", name="Yes").click()
         await expect(page.locator("#phase")).to_have_text("your turn")
