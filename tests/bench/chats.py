@@ -5,11 +5,11 @@ platform itself and its people are another process (`tests.bench.platforms`), wh
 are in memory and say little, so that no budget is used up: these are the bot's own seconds, not those that a platform
 makes it wait, nor the network's. Memory is that of the bot's process, its agents' fifty events each included.
 
-On two processors that had nothing else to do, 95 of 100 times: a person saw the first sign within 13 ms on Telegram and
-9 on Discord, and an agent's line was in the chat within 9 and 7. With others at work on the machine it was up to 21 and
-163 ms. A final answer of 8 kB is rendered in some 20 ms, in which the bot does nothing else. A thread more costs 65 kB.
-Launching 200 runs as fast as it can, the bot is told to wait only where requests come more than a quarter of a second
-late, as on a busy machine.
+On two processors with little else to do, 95 of 100 times: a person saw the first sign within 13 ms on Telegram and 9 on
+Discord, and an agent's line was in the chat within 9 and 7. With others at work on the machine it was up to 21 and 163
+ms. A final answer of 8 kB is rendered in some 20 ms, in which the bot does nothing else. A thread more costs 65 kB.
+While 200 runs were launched as fast as it goes, it was told to wait four times on Telegram beside others' work, and
+otherwise never.
 """
 
 from __future__ import annotations
