@@ -34,6 +34,9 @@ REQUEST_SECONDS = 90.0
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 """Pauses of a place whose platform fails, one failure after another."""
 
+LONGEST_TRYING = 6 * 3600.0
+"""Seconds for which a letter is tried again while its platform is heard and fails over it; then the next one goes."""
+
 LEAST_SECONDS = 0.001
 """No pause is shorter: rounding must never make a place turn on the spot."""
 
@@ -58,6 +61,7 @@ class PostOffice:
         self._overall = {platform: Budget(chat.overall) for platform, chat in chats.items()}
         self._taken: set[str] = set()  # the keys of the letters that wait here
         self._failed: set[str] = set()  # of those, the ones whose last attempt surely did nothing
+        self._failing: dict[str, float] = {}  # of those, the ones that failed, and since when
         self._done: dict[str, MessageId] = {}  # letters that another one's look has made true already
 
     def take(self, letters: Iterable[Letter]) -> None:
@@ -224,6 +228,7 @@ class PostOffice:
                 page.id, page.dirty = landed, True
         self._taken.discard(letter.key)
         self._failed.discard(letter.key)
+        self._failing.pop(letter.key, None)
         return True
 
     async def _excuse(self, place: Place, letter: Letter, why: str) -> None:
@@ -256,7 +261,8 @@ class PostOffice:
         if target is None or target.message_id is None:
             raise Gone("the message that it changes was never posted")
         id_ = target.message_id
-        done = await self._within(place, chat, lambda: chat.edit(letter.where, id_, letter.message))
+        edit = lambda: chat.edit(letter.where, id_, letter.message)  # noqa: E731 - as above
+        done = await self._within(place, chat, edit, key=letter.key)
         return None if done is None else id_
 
     async def _known(self, place: Place, key: str) -> Sent | None:
@@ -350,7 +356,8 @@ class PostOffice:
         """Do a request within the budget. Closes the place when it fails; what stays to do is done again later.
 
         Returns what came of it, or None when it must be tried again; raises `Gone` and `Refused`. `key`: the letter
-        that is remembered as surely not posted when that is sure. `live`: it is an edit of a page.
+        that is remembered as surely not posted when that is sure, and given up in the end. `live`: it is an edit of a
+        page.
         """
         loop = asyncio.get_running_loop()
         overall = self._overall[chat.platform]
@@ -369,6 +376,10 @@ class PostOffice:
             place.budget.pause(pause, loop.time())
             if isinstance(error, Broken) and not error.unsure:
                 self._failed.add(key)
+            if key and not chat.pulse().trouble:
+                since = self._failing.setdefault(key, loop.time())
+                if loop.time() - since > LONGEST_TRYING:
+                    raise Refused(f"it failed for {LONGEST_TRYING / 3600:.0f} hours: {error}") from error
         except Exception as error:
             log.exception("defect while sending")
             raise Refused(f"a defect kept this from being shown: {type(error).__name__}") from error

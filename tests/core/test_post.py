@@ -94,6 +94,19 @@ async def test_patience_that_an_errand_was_asked_for_holds_for_letters_too() -> 
         assert post.requests()[-1] - at >= 30
 
 
+async def test_a_letter_over_which_a_platform_fails_for_hours_makes_way_for_the_others() -> None:
+    async with Post().open() as post:
+        post.chat.fail("post", *[Broken("500")] * 370)
+        await post.send_text("poison")
+        await post.send_text("next")
+        await asyncio.sleep(5 * 3600)
+        assert not post.chat.posts, "an outage of some hours costs nothing"
+        await asyncio.sleep(2 * 3600)
+        shown = [one.message.status or one.message.text for one in post.chat.posts]
+        assert shown[-1] == "next"
+        assert "could not be shown here: it failed for 6 hours: 500" in shown[0]
+
+
 async def test_a_page_that_was_deleted_is_not_edited_again_and_again() -> None:
     async with Post().open() as post:
         await post.send_text("page")
