@@ -6,7 +6,9 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet install --require-hashes
 LOCKS := requirements/run.in requirements/test.in requirements/claude.in
 
-.PHONY: run test check bench format lock clean
+MANIFESTS := build/manifests
+
+.PHONY: run test check bench manifests format lock clean
 
 run: $(VENV)/.run  ## start on the embedded default; nothing else is needed
 	@$(BIN)/python -m bot run
@@ -22,6 +24,10 @@ check: $(VENV)/.test  ## everything that is not a test: format, lint, types, imp
 
 bench: $(VENV)/.test  ## measure; prints a table and writes bench.json
 	@$(BIN)/python -m tests.bench $(ARGS)
+
+manifests:  ## render every kustomization of k8s/ into build/manifests
+	@rm -rf $(MANIFESTS)
+	@k8s/render $(MANIFESTS)
 
 format: $(VENV)/.test
 	@$(BIN)/ruff format .
@@ -45,10 +51,10 @@ $(VENV)/.test: requirements/test.txt requirements/claude.txt | $(VENV)/bin/pytho
 	@touch $@ $(VENV)/.run
 
 lock:  ## write the lock files anew (needs uv)
-	@for name in run test; do uv pip compile requirements/$$name.in -o requirements/$$name.txt --universal \
+	@for name in run test kubectl; do uv pip compile requirements/$$name.in -o requirements/$$name.txt --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -q; done
 	@uv pip compile requirements/claude.in -o requirements/claude.txt --no-deps --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -q
 
 clean:
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis

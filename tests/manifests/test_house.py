@@ -1,0 +1,217 @@
+"""The parts fit together: the bot's pod, rights and walls, what Argo CD installs and in which order."""
+
+from __future__ import annotations
+
+import ipaddress
+from typing import Any
+
+import pytest
+
+from bot.settings import NAMES, read_settings
+from tests.manifests.rendered import K8S, Thing, documents, named, read
+
+pytestmark = pytest.mark.xdist_group("manifests")
+
+KATA = {"kata-fc", "kata-clh", "kata-qemu"}
+
+
+def test_the_bot_is_alone_with_its_journal(manifests: dict[str, list[Thing]]) -> None:
+    things = manifests["controlplane"]
+    spec = named(things, "Deployment", "army-bot")["spec"]
+    assert (spec["replicas"], spec["strategy"]["type"]) == (1, "Recreate")
+    pod = spec["template"]["spec"]
+    [bot] = pod["containers"]
+    mounts = {mount["mountPath"] for mount in bot["volumeMounts"]}
+    settings = named(things, "ConfigMap", "army-bot-settings")["data"]
+    assert mounts == {settings["DATA_DIR"], "/tmp"}
+    assert bot["securityContext"]["readOnlyRootFilesystem"] is True
+    claims = {v["persistentVolumeClaim"]["claimName"] for v in pod["volumes"] if "persistentVolumeClaim" in v}
+    assert claims == {named(things, "PersistentVolumeClaim", "army-bot-data")["metadata"]["name"]}
+    assert bot["livenessProbe"]["httpGet"] == {"path": "/healthz", "port": "http"}
+    assert bot["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
+    [port] = bot["ports"]
+    assert settings["HTTP_BIND"] == f"0.0.0.0:{port['containerPort']}"
+
+
+@pytest.mark.parametrize(
+    ("overlay", "runtime_class"),
+    [("controlplane", "kata-fc"), ("overlays-prod-controlplane", "kata-clh"), ("overlays-dev", "none")],
+)
+def test_the_settings_are_settings(manifests: dict[str, list[Thing]], overlay: str, runtime_class: str) -> None:
+    data = dict(named(manifests[overlay], "ConfigMap", "army-bot-settings")["data"])
+    assert set(data) <= set(NAMES)
+    runtime = data.pop("RUNTIME")
+    settings = read_settings({**data, "WEB_TOKEN": "x" * 40})
+    assert (runtime, settings.kube_namespace) == ("kubernetes", "claude-agents")
+    assert settings.runtime_class == data["RUNTIME_CLASS"] == runtime_class
+
+
+def test_every_sealed_key_of_the_bot_is_a_setting(manifests: dict[str, list[Thing]]) -> None:
+    sealed = named(manifests["overlays-prod-sealed-secrets"], "SealedSecret", "army-bot")
+    assert set(sealed["spec"]["encryptedData"]) <= set(NAMES)
+    assert sealed["spec"]["template"]["metadata"]["namespace"] == sealed["metadata"]["namespace"] == "controlplane"
+
+
+def test_what_is_sealed_here_is_a_placeholder_and_nothing_else(manifests: dict[str, list[Thing]]) -> None:
+    for thing in manifests["overlays-prod-sealed-secrets"]:
+        assert all(v.startswith("PLACEHOLDER") for v in thing["spec"]["encryptedData"].values())
+
+
+def test_every_runtime_class_is_there_and_development_has_no_kata(manifests: dict[str, list[Thing]]) -> None:
+    def classes(name: str) -> set[str]:
+        return {t["metadata"]["name"] for t in manifests[name] if t["kind"] == "RuntimeClass"}
+
+    assert classes("base") == classes("overlays-prod") == KATA | {"gvisor"}
+    assert classes("overlays-dev") == {"gvisor"}
+    for thing in manifests["base"]:
+        if thing["kind"] == "RuntimeClass":
+            assert thing["scheduling"]["nodeSelector"], "without it a pod hangs where the handler is missing"
+
+
+def test_the_role_is_for_the_bot_among_the_agents_and_nowhere_else(manifests: dict[str, list[Thing]]) -> None:
+    kinds = {"Role", "ClusterRole", "RoleBinding", "ClusterRoleBinding"}
+    for overlay in ("overlays-dev", "overlays-prod"):
+        granted = [t for t in manifests[overlay] if t["kind"] in kinds and t["metadata"]["name"] == "army-bot"]
+        assert {(t["kind"], t["metadata"]["namespace"]) for t in granted} == {
+            ("Role", "claude-agents"),
+            ("RoleBinding", "claude-agents"),
+        }
+        assert not [t for t in manifests[overlay] if t["kind"].startswith("ClusterRole")]
+    role = named(manifests["base"], "Role", "army-bot")
+    rights = {(resource, verb) for rule in role["rules"] for resource in rule["resources"] for verb in rule["verbs"]}
+    assert {("pods/attach", "get"), ("pods/attach", "create")} <= rights
+    assert not {name for pair in rights for name in pair} & {"*", "pods/exec", "impersonate", "escalate", "bind"}
+    [subject] = named(manifests["base"], "RoleBinding", "army-bot")["subjects"]
+    account = named(manifests["controlplane"], "ServiceAccount", "army-bot")["metadata"]
+    assert (subject["name"], subject["namespace"]) == (account["name"], account["namespace"])
+
+
+def test_each_namespace_is_as_strict_as_it_can_be(manifests: dict[str, list[Thing]]) -> None:
+    levels = {
+        t["metadata"]["name"]: t["metadata"]["labels"]["pod-security.kubernetes.io/enforce"]
+        for t in manifests["base"]
+        if t["kind"] == "Namespace"
+    }
+    assert levels == {
+        "claude-agents": "restricted",
+        "controlplane": "restricted",
+        "storage": "privileged",
+        "monitoring": "privileged",
+    }
+
+
+def reaches(policy: Thing, address: str) -> bool:
+    """Whether a policy lets its pods call this address."""
+    wanted = ipaddress.ip_address(address)
+    blocks: list[Any] = [
+        peer["ipBlock"] for rule in policy["spec"]["egress"] for peer in rule["to"] if "ipBlock" in peer
+    ]
+    return any(
+        wanted in ipaddress.ip_network(block["cidr"])
+        and not any(wanted in ipaddress.ip_network(hole) for hole in block.get("except", []))
+        for block in blocks
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "who"),
+    [
+        ("10.42.0.7", "a pod"),
+        ("10.43.0.1", "the API server's service"),
+        ("10.244.1.9", "a pod, by another default"),
+        ("10.0.0.2", "a node"),
+        ("172.31.255.254", "a private network"),
+        ("192.168.1.1", "a private network"),
+        ("100.100.100.100", "the mesh"),
+        ("169.254.169.254", "the provider's metadata"),
+        ("127.0.0.1", "loopback"),
+        ("0.0.0.0", "loopback by another name"),
+        ("255.255.255.255", "everybody"),
+        ("fd00:ec2::254", "metadata"),
+        ("fe80::1", "link-local"),
+        ("::1", "loopback"),
+        ("::ffff:10.43.0.1", "the API server in disguise"),
+        ("64:ff9b::a2b:1", "the API server behind a translator"),
+        ("fd7a:115c:a1e0::1", "the mesh"),
+        ("203.0.113.10", "a node's public address"),
+    ],
+)
+def test_an_agent_does_not_reach(manifests: dict[str, list[Thing]], address: str, who: str) -> None:
+    assert not reaches(named(manifests["overlays-prod"], "NetworkPolicy", "agents"), address), who
+
+
+@pytest.mark.parametrize("address", ["1.1.1.1", "160.79.104.10", "140.82.121.4", "11.0.0.1", "2606:4700::1111"])
+def test_an_agent_reaches_the_internet(manifests: dict[str, list[Thing]], address: str) -> None:
+    for name in ("base", "overlays-dev", "overlays-prod"):
+        assert reaches(named(manifests[name], "NetworkPolicy", "agents"), address)
+
+
+def test_an_agent_is_called_by_nobody_and_asks_only_the_clusters_own_names(manifests: dict[str, list[Thing]]) -> None:
+    policy = named(manifests["overlays-prod"], "NetworkPolicy", "agents")["spec"]
+    assert policy["podSelector"] == {}
+    assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
+    assert policy["ingress"] == []
+    inside = [rule for rule in policy["egress"] if not any("ipBlock" in peer for peer in rule["to"])]
+    assert [{(p["protocol"], p["port"]) for p in rule["ports"]} for rule in inside] == [{("UDP", 53), ("TCP", 53)}]
+    [[peer]] = [rule["to"] for rule in inside]
+    assert peer["podSelector"]["matchLabels"] == {"k8s-app": "kube-dns"}
+
+
+def test_each_namespace_of_ours_is_closed_from_outside(manifests: dict[str, list[Thing]]) -> None:
+    closed = {
+        t["metadata"]["namespace"]
+        for things in manifests.values()
+        for t in things
+        if t["kind"] == "NetworkPolicy"
+        and t["spec"]["podSelector"] == {}
+        and "Ingress" in t["spec"]["policyTypes"]
+        and all(list(peer) == ["podSelector"] for rule in t["spec"].get("ingress") or [] for peer in rule["from"])
+    }
+    assert closed >= {"claude-agents", "controlplane", "monitoring", "argocd"}
+
+
+# --- Argo CD ---
+
+
+def test_the_applications_come_in_waves(manifests: dict[str, list[Thing]]) -> None:
+    applications = [t for t in manifests["apps"] if t["kind"] == "Application"]
+    waves = {
+        t["metadata"]["name"]: int(t["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"]) for t in applications
+    }
+    order = ["sealed-secrets", "base", "storage", "controlplane", "prometheus", "monitoring"]
+    assert [waves[name] for name in order] == sorted(waves[name] for name in order)
+    assert len({waves[name] for name in order}) == len(order)
+    assert waves["kata-deploy"] <= waves["base"]
+    assert waves["loki"] == waves["alloy"] == waves["prometheus"]
+
+
+def test_every_application_leads_to_something_that_its_project_allows(manifests: dict[str, list[Thing]]) -> None:
+    project = named(manifests["apps"], "AppProject", "army")["spec"]
+    places = {place["namespace"] for place in project["destinations"]}
+    for thing in manifests["apps"]:
+        if thing["kind"] != "Application":
+            continue
+        spec, name = thing["spec"], thing["metadata"]["name"]
+        assert spec["destination"]["namespace"] in places, name
+        for source in spec.get("sources", [spec.get("source")]):
+            assert source["repoURL"] in project["sourceRepos"], name
+            if "path" in source:
+                assert source["path"] == "k8s/storage" or (K8S.parent / source["path"] / "kustomization.yaml").exists()
+            for values in source.get("helm", {}).get("valueFiles", []):
+                assert read(K8S.parent / values.removeprefix("$values/")), name
+
+
+def test_the_values_of_argo_cd_and_the_sealed_secrets_are_yaml(manifests: dict[str, list[Thing]]) -> None:
+    argocd = named(manifests["infrastructure-argocd"], "HelmChart", "argocd")["spec"]
+    sealed = named(manifests["infrastructure-sealed-secrets"], "HelmChart", "sealed-secrets")["spec"]
+    [values] = documents(argocd["valuesContent"])
+    assert "resource.customizations.health.argoproj.io_Application" in values["configs"]["cm"]
+    [values] = documents(sealed["valuesContent"])
+    assert (values["fullnameOverride"], sealed["targetNamespace"]) == ("sealed-secrets-controller", "kube-system")
+
+
+def test_kata_leaves_the_runtime_classes_to_us() -> None:
+    values = read(K8S / "infrastructure/kata-deploy/values.yaml")
+    assert values["runtimeClasses"] == {"enabled": False}
+    assert {f"kata-{shim}" for shim in values["shims"] if shim != "disableAll"} == KATA
+    assert values["nodeSelector"], "it would touch nodes without KVM"
