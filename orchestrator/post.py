@@ -19,26 +19,20 @@ import structlog
 from orchestrator.errors import Broken, Busy, Gone, Refused
 from orchestrator.nouns import Conversation, Lane, Letter, Message, MessageId, Sign, Typing
 from orchestrator.pacing import Budget
+from orchestrator.paying import LEAST_SECONDS, paying
 from orchestrator.place import NEVER, Errand, Look, Page, Place, Turn
 from orchestrator.ports import Change, Chat, Sent, Store
 from orchestrator.tasks import woken
-from orchestrator.toll import tolled
 
 log = structlog.get_logger()
 
 T = TypeVar("T")
-
-REQUEST_SECONDS = 90.0
-"""The last resort: an adapter has deadlines of its own, and a request that outlives this one counts as unsure."""
 
 RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 """Pauses of a place whose platform fails, one failure after another."""
 
 LONGEST_TRYING = 6 * 3600.0
 """Seconds for which a letter is tried again while its platform is heard and fails over it; then the next one goes."""
-
-LEAST_SECONDS = 0.001
-"""No pause is shorter: rounding must never make a place turn on the spot."""
 
 Bereft = Callable[[Letter, str], Coroutine[Any, Any, None]]
 """Told of a letter whose conversation is no more, with the platform's words, after it was given up."""
@@ -278,7 +272,7 @@ class PostOffice:
     async def _run(self, place: Place, overall: Budget, errand: Errand) -> None:
         loop = asyncio.get_running_loop()
         try:
-            result = await _paying(place, overall, errand.run, live=False)
+            result = await paying(place, overall, errand.run, live=False)
         except Exception as error:  # noqa: BLE001 - whoever waits for it gets it, whatever it is
             if isinstance(error, Busy):
                 place.budget.close(error.seconds + 1, loop.time())
@@ -362,7 +356,7 @@ class PostOffice:
         loop = asyncio.get_running_loop()
         overall = self._overall[chat.platform]
         try:
-            result = await _paying(place, overall, request, live=live)
+            result = await paying(place, overall, request, live=live)
         except (Gone, Refused):
             raise
         except Busy as busy:
@@ -398,51 +392,3 @@ class PostOffice:
                 await asyncio.sleep(pause)
             else:
                 return
-
-
-async def _paying(place: Place, overall: Budget, request: Callable[[], Awaitable[T]], *, live: bool) -> T:
-    """What comes of a request, or of several, each counted when it leaves and when it is answered."""
-    loop = asyncio.get_running_loop()
-    began = loop.time()
-    async with asyncio.timeout(REQUEST_SECONDS) as deadline:
-        gate = _Toll(place.budget, overall, deadline, live=live)
-        try:
-            with tolled(gate):
-                return await request()
-        finally:
-            if gate.here:
-                place.budget.answered(loop.time())
-            if gate.paid and live:
-                place.edited = began
-
-
-class _Toll:
-    """Counts the requests of a doing; each after the first waits until the place has room for it.
-
-    The first waits too, for the platform as a whole: other places may have spent of that since this one was let go.
-    What was begun is to be finished, so it waits as urgent as can be, and its deadline begins again. A doing that needs
-    no request at all (the message looks so already) costs nothing.
-    """
-
-    def __init__(self, place: Budget, overall: Budget, deadline: asyncio.Timeout, *, live: bool) -> None:
-        self._place = place
-        self._overall = overall
-        self._deadline = deadline
-        self._live = live
-        self.paid = False
-        self.here = False
-        """Whether the request that left last counts in the place."""
-
-    async def __call__(self, *, here: bool) -> None:
-        loop = asyncio.get_running_loop()
-        budgets = (self._place, self._overall) if here else (self._overall,)
-        if self.here:
-            self._place.answered(loop.time())
-        asked = budgets if self.paid else (self._overall,)
-        while wait := max(budget.wait(Lane.FIRST, loop.time()) for budget in asked):
-            self._deadline.reschedule(loop.time() + wait + REQUEST_SECONDS)
-            await asyncio.sleep(max(wait, LEAST_SECONDS))
-        self._deadline.reschedule(loop.time() + REQUEST_SECONDS)
-        self.paid, self.here = True, here
-        for budget in budgets:
-            budget.spend(loop.time(), live=self._live)
