@@ -185,6 +185,14 @@ def test_the_applications_come_in_waves(manifests: dict[str, list[Thing]]) -> No
     assert waves["loki"] == waves["alloy"] == waves["prometheus"]
 
 
+def test_the_root_brings_the_others_and_not_itself(manifests: dict[str, list[Thing]]) -> None:
+    root = read(K8S / "apps" / "root.yaml")
+    assert root["spec"]["source"]["path"] == "k8s/apps"
+    assert not [t for t in manifests["apps"] if t["metadata"]["name"] == root["metadata"]["name"]]
+    addresses = {s["repoURL"] for t in manifests["apps"] for s in [t["spec"].get("source", {})] if "path" in s}
+    assert addresses == {root["spec"]["source"]["repoURL"]}
+
+
 def test_every_application_leads_to_something_that_its_project_allows(manifests: dict[str, list[Thing]]) -> None:
     project = named(manifests["apps"], "AppProject", "army")["spec"]
     places = {place["namespace"] for place in project["destinations"]}

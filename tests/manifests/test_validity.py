@@ -24,7 +24,7 @@ OF_STORAGE = {"nfs-server"}
 
 def utils() -> list[Thing]:
     """What people apply by hand, file by file."""
-    files = (K8S / "utils").glob("*.yaml")
+    files = [*(K8S / "utils").glob("*.yaml"), K8S / "apps" / "root.yaml"]
     return [t for path in sorted(files) for t in documents(path.read_text("utf-8")) if t["kind"] != "Kustomization"]
 
 
