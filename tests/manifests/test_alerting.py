@@ -8,10 +8,9 @@ import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.manifests.rendered import K8S, ROOT, Thing, named, read, tool
-
-yaml = pytest.importorskip("yaml", reason="the test libraries are older than this test")
 
 pytestmark = pytest.mark.xdist_group("manifests")
 

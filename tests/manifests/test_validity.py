@@ -7,12 +7,12 @@ import tomllib
 from itertools import chain
 from typing import Any
 
+import jsonschema
+import kubernetes_validate  # type: ignore[import-untyped]
 import pytest
+import yaml
 
 from tests.manifests.rendered import K8S, ROOT, Thing, containers, documents, named, pods, read, schema
-
-validate = pytest.importorskip("kubernetes_validate", reason="the test libraries are older than this test")
-jsonschema = pytest.importorskip("jsonschema", reason="the test libraries are older than this test")
 
 pytestmark = pytest.mark.xdist_group("manifests")
 
@@ -56,7 +56,7 @@ def test_every_object_of_kubernetes_own_kinds_is_strictly_valid(
     for thing in everything(manifests):
         if schema(thing["kind"]) is None and repr(thing) not in seen:
             seen.add(repr(thing))
-            validate.validate(thing, version, strict=True)
+            kubernetes_validate.validate(thing, version, strict=True)
     assert len(seen) > 25
 
 
@@ -87,7 +87,6 @@ def test_a_schema_refuses_what_is_misspelt(manifests: dict[str, list[Thing]], ki
 
 
 def read_copy(thing: Thing) -> Any:
-    yaml = pytest.importorskip("yaml")
     return yaml.safe_load(yaml.safe_dump(thing))
 
 

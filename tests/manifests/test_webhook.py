@@ -10,12 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
-import pytest
+import yaml
 from aiohttp import web
 
 from tests.manifests.rendered import K8S, read, tool
-
-yaml = pytest.importorskip("yaml", reason="the test libraries are older than this test")
 
 VALUES = K8S / "infrastructure" / "monitoring" / "prometheus.values.yaml"
 DEADLINE = 20.0
