@@ -16,7 +16,9 @@ from adapters.telegram.webhook import Webhook
 from adapters.web.chat import WebChat
 from bot.settings import Settings
 from orchestrator.commands import COMMANDS
-from orchestrator.gate import Rule
+from orchestrator.errors import Refused
+from orchestrator.gate import Gate, Rule
+from orchestrator.nouns import Conversation, Person
 from orchestrator.ports import Artifacts, Chat
 
 MANAGER = "manager"
@@ -96,11 +98,21 @@ def _telegram(settings: Settings, database: Database, artifacts: Artifacts) -> T
 
 
 def _discord(settings: Settings, database: Database, artifacts: Artifacts, suggest: Suggest) -> DiscordChat:
+    gate = Gate({DiscordChat.platform: rules(settings)[DiscordChat.platform]})
+
+    def may(person: Person, where: Conversation) -> bool:
+        try:
+            gate.check(person, where)
+        except Refused:
+            return False
+        return True
+
     return DiscordChat(
         database.notes("discord"),
         artifacts,
         token=settings.discord_token.reveal(),
         guilds=settings.discord_allowed_guilds,
+        may=may,
         api_base=settings.discord_api_base,
         gateway_url=settings.discord_gateway_url,
         commands=COMMANDS,

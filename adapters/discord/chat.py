@@ -20,7 +20,7 @@ from adapters.discord.commands import Command, synced
 from adapters.discord.gateway import Gateway
 from adapters.discord.hearing import Hearing
 from adapters.discord.interactions import Interaction, Interactions, Suggest, key_of
-from adapters.discord.people import PLATFORM
+from adapters.discord.people import PLATFORM, May
 from adapters.discord.quiet import Quiet
 from adapters.discord.speaking import KEPT, NOBODY, Speaking
 from adapters.discord.threads import Threads
@@ -51,6 +51,7 @@ class DiscordChat:
         *,
         token: str,
         guilds: Collection[str],
+        may: May,
         api_base: str,
         gateway_url: str = "",
         commands: Sequence[Command],
@@ -63,10 +64,10 @@ class DiscordChat:
         self._wire = Wire(token=token, api_base=api_base, gateway_url=gateway_url, make=self._client)
         self._gateway = Gateway(self._wire, clock=clock)
         self._quiet = Quiet(self._wire)
-        self._hearing = Hearing(self._wire, notes, artifacts, guilds=guilds, quiet=self._quiet, clock=clock)
+        self._hearing = Hearing(self._wire, notes, artifacts, guilds=guilds, may=may, quiet=self._quiet, clock=clock)
         self._speaking = Speaking(self._wire, notes, artifacts, clock=clock)
         self._interactions = Interactions(
-            self._wire, artifacts, guilds=guilds, suggest=suggest, whole=self._speaking.whole
+            self._wire, artifacts, guilds=guilds, may=may, suggest=suggest, whole=self._speaking.whole
         )
         self._threads = Threads(
             self._wire, notes, opened=self._hearing.opened, closed=self._hearing.closed, clock=clock

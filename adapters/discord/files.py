@@ -23,6 +23,9 @@ MOST_BYTES = 24 << 20
 """Of all files of one message: a request may have 25 MiB."""
 
 SECONDS = 120.0
+MESSAGE_SECONDS = 45.0
+"""For all files of a message, tries and all: whoever else speaks in its channel waits for no more."""
+
 PART = 256 << 10
 
 
@@ -63,6 +66,47 @@ async def fetched(
     if not offset:
         raise Refused(f"The file {name} is empty.")
     return File(await artifacts.complete(upload), name, offset)
+
+
+class Attached:
+    """What came along with one message, fetched within a bound for all of it. What is here is not fetched again."""
+
+    def __init__(
+        self,
+        attachments: Sequence[discord.Attachment],
+        *,
+        key: str,
+        session: aiohttp.ClientSession,
+        artifacts: Artifacts,
+    ) -> None:
+        self.files: list[File] = []
+        self.words: list[str] = []
+        self._left = list(attachments)
+        self._key = key
+        self._session = session
+        self._artifacts = artifacts
+        self._until = asyncio.get_running_loop().time() + MESSAGE_SECONDS
+
+    async def come(self, *, patient: bool) -> None:
+        """Fetch the rest; what does not come is words. Raises `Broken`, when `patient`, to be called again."""
+        while self._left:
+            try:
+                self.files.append(await self._fetched(self._left[0]))
+            except Refused as why:
+                self.words.append(f"({why})")
+            except Broken as why:
+                if patient and asyncio.get_running_loop().time() < self._until:
+                    raise
+                self.words.append(f"({why})")
+            del self._left[0]
+
+    async def _fetched(self, attachment: discord.Attachment) -> File:
+        try:
+            async with asyncio.timeout_at(self._until):
+                return await fetched(attachment, key=self._key, session=self._session, artifacts=self._artifacts)
+        except TimeoutError as error:
+            name = line(clean(attachment.filename), 100) or "file"
+            raise Refused(f"The file {name} took too long to come and was left out.") from error
 
 
 async def carried(files: Sequence[File], artifacts: Artifacts) -> tuple[list[Upload], list[str]]:

@@ -15,12 +15,12 @@ from itertools import chain, repeat
 import discord
 import structlog
 
-from adapters.discord.files import fetched
-from adapters.discord.people import PLATFORM, People
+from adapters.discord.files import Attached
+from adapters.discord.people import PLATFORM, May, People
 from adapters.discord.quiet import Quiet
 from adapters.discord.wire import Wire
 from orchestrator.errors import Broken, Busy, Gone, Refused, Trouble
-from orchestrator.nouns import Conversation, File, Inbound, MessageId
+from orchestrator.nouns import Conversation, Inbound, MessageId
 from orchestrator.ports import Artifacts, Notes, Receive
 
 log = structlog.get_logger()
@@ -67,6 +67,7 @@ class Hearing:
         artifacts: Artifacts,
         *,
         guilds: Collection[str],
+        may: May,
         quiet: Quiet,
         clock: Callable[[], float],
     ) -> None:
@@ -76,6 +77,7 @@ class Hearing:
         self._artifacts = artifacts
         self._guilds = frozenset(guilds)
         self._people = People(wire)
+        self._may = may
         self._quiet = quiet
         self._clock = clock
         self._reading = asyncio.Lock()
@@ -214,9 +216,12 @@ class Hearing:
 
     async def _bring(self, ear: _Ear, message: discord.Message) -> None:
         """Until it is taken, or refused."""
+        attached = Attached(
+            _attachments(message), key=_key(message), session=self._wire.files, artifacts=self._artifacts
+        )
         for tries, pause in enumerate(chain(PAUSES, repeat(PAUSES[-1])), 1):
             try:
-                inbound = await self._inbound(ear, message, patient=tries < FILE_TRIES)
+                inbound = await self._inbound(ear, message, attached, patient=tries < FILE_TRIES)
                 assert self._receive is not None
                 await self._receive(inbound)
             except Refused as why:
@@ -229,28 +234,17 @@ class Hearing:
                 continue
             return
 
-    async def _inbound(self, ear: _Ear, message: discord.Message, *, patient: bool) -> Inbound:
-        key = f"{PLATFORM}/{message.channel.id}/{message.id}"
-        text, quoted = self._text(message), bool(message.message_snapshots)
-        files: list[File] = []
-        attached = [*message.attachments, *(one for snap in message.message_snapshots for one in snap.attachments)]
-        for attachment in attached:
-            try:
-                files.append(await fetched(attachment, key=key, session=self._wire.files, artifacts=self._artifacts))
-            except Refused as why:
-                text = f"{text}\n\n({why})".strip()
-            except Broken as why:
-                if patient:
-                    raise
-                text = f"{text}\n\n({why})".strip()
+    async def _inbound(self, ear: _Ear, message: discord.Message, attached: Attached, *, patient: bool) -> Inbound:
         person = await self._people.of(message.author, int(ear.where.chat.partition("/")[0]))
+        if self._may(person, ear.where):
+            await attached.come(patient=patient)
         return Inbound(
-            key=key,
+            key=_key(message),
             where=ear.where,
             person=person,
-            text=text,
-            files=tuple(files),
-            quoted=quoted,
+            text="\n\n".join(filter(None, (self._text(message), *attached.words))),
+            files=tuple(attached.files),
+            quoted=bool(message.message_snapshots),
             message=MessageId(str(message.id)),
         )
 
@@ -298,3 +292,13 @@ class Hearing:
         async with self._reading:
             await asyncio.sleep(READ_EVERY)
             return await self._wire.ask(read)
+
+
+def _key(message: discord.Message) -> str:
+    """The message's name for ever."""
+    return f"{PLATFORM}/{message.channel.id}/{message.id}"
+
+
+def _attachments(message: discord.Message) -> list[discord.Attachment]:
+    """What came along with it, or with what is forwarded in it."""
+    return [*message.attachments, *(one for snap in message.message_snapshots for one in snap.attachments)]

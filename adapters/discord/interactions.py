@@ -17,8 +17,8 @@ from discord import InteractionType, app_commands
 from adapters.discord.cards import token_of
 from adapters.discord.commands import TASK, typed
 from adapters.discord.errors import ACKNOWLEDGED, Declined
-from adapters.discord.files import fetched
-from adapters.discord.people import PLATFORM, is_whole, member
+from adapters.discord.files import MESSAGE_SECONDS, fetched
+from adapters.discord.people import PLATFORM, May, is_whole, member
 from adapters.discord.render import pieces
 from adapters.discord.speaking import NOBODY
 from adapters.discord.wire import Wire
@@ -54,6 +54,7 @@ class Interactions:
         artifacts: Artifacts,
         *,
         guilds: Collection[str],
+        may: May,
         suggest: Suggest,
         whole: Callable[[int], Awaitable[MessageId]],
     ) -> None:
@@ -61,6 +62,7 @@ class Interactions:
         self._whole = whole
         self._artifacts = artifacts
         self._guilds = frozenset(guilds)
+        self._may = may
         self._suggest = suggest
 
     async def take(self, interaction: Interaction, receive: Receive) -> None:
@@ -187,18 +189,19 @@ class Interactions:
                 return Inbound(key=key, where=where, person=person, text=" ".join(filter(None, ("/launch", *words))))
             case _:
                 text = typed(str(data.get("name", "")), _options(interaction))
-                return Inbound(key=key, where=where, person=person, text=text, files=await self._files(interaction))
+                files = await self._files(interaction) if self._may(person, where) else ()
+                return Inbound(key=key, where=where, person=person, text=text, files=files)
 
     async def _files(self, interaction: Interaction) -> tuple[File, ...]:
         data: Mapping[str, Any] = interaction.data or {}
         found = data.get("resolved", {}).get("attachments", {}).values()
         given = [discord.Attachment(data=one, state=interaction._state) for one in found]  # noqa: SLF001
-        return tuple(
-            [
-                await fetched(one, key=key_of(interaction), session=self._wire.files, artifacts=self._artifacts)
-                for one in given
-            ]
-        )
+        session, key = self._wire.files, key_of(interaction)
+        try:
+            async with asyncio.timeout(MESSAGE_SECONDS):
+                return tuple([await fetched(one, key=key, session=session, artifacts=self._artifacts) for one in given])
+        except TimeoutError as error:
+            raise Refused("The file took too long to come; nothing was begun.") from error
 
     def _is_home(self, interaction: Interaction) -> bool:
         return str(interaction.guild_id) in self._guilds

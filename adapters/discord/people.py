@@ -7,16 +7,20 @@ from __future__ import annotations
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import discord
 
 from adapters.discord.wire import Wire
 from orchestrator.errors import Gone
-from orchestrator.nouns import Person
+from orchestrator.nouns import Conversation, Person
 
 PLATFORM = "discord"
+
+May = Callable[[Person, Conversation], bool]
+"""Whether this person may do anything there: nothing of a stranger's is fetched. The gate asks again."""
+
 MANAGER = "manager"
 MOST_KNOWN = 500
 KNOWN_SECONDS = 60.0

@@ -177,6 +177,7 @@ def on_discord(about: dict[str, Any], database: Database, artifacts: Artifacts) 
         artifacts,
         token=about["token"],
         guilds=[about["guild"]],
+        may=lambda _person, _where: True,
         api_base=about["rest"],
         gateway_url=about["gateway"],
         commands=COMMANDS,

@@ -64,6 +64,7 @@ class Home:
     def __init__(self, api: Discord, *, token: str = TOKEN) -> None:
         self.api = api
         self.core = Core()
+        self.strangers: set[str] = set()
         self.notes = MemoryNotes()
         self.artifacts = MemoryArtifacts()
         self.channel: Channel = api.text_channel("general")
@@ -87,6 +88,7 @@ class Home:
             self.artifacts,
             token=self.token,
             guilds=[str(self.api.guild.id)],
+            may=lambda person, _where: person.id not in self.strangers,
             api_base=self.api.rest,
             gateway_url=self.api.gateway,
             commands=COMMANDS,

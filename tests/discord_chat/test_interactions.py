@@ -249,10 +249,13 @@ async def test_somebody_who_was_told_that_nobody_answered_is_believed(home: Home
     assert home.core.heard == [], "they will press again"
 
 
-async def test_a_file_comes_with_a_launch(home: Home) -> None:
+@pytest.mark.parametrize("known", [True, False], ids=["who may", "a stranger"])
+async def test_a_file_comes_with_a_launch(home: Home, *, known: bool) -> None:
     data = b"x" * 700_000
     async with home.living():
         ann = await synced(home)
+        if not known:
+            home.strangers.add(str(ann.id))
         kept = await ann.says(home.channel, "the file is kept here", attachments=[("notes.txt", data)])
         file = kept.attachments[0]
         command = home.api.command("launch")
@@ -267,6 +270,9 @@ async def test_a_file_comes_with_a_launch(home: Home) -> None:
         await done.finished()
     inbound = home.core.heard[0]
     assert inbound.text == "/launch read it"
+    if not known:
+        assert (inbound.files, home.artifacts.files) == ((), {})
+        return
     assert [(one.name, one.size) for one in inbound.files] == [("notes.txt", len(data))]
     assert home.artifacts.files[inbound.files[0].artifact] == data
 

@@ -58,6 +58,7 @@ async def test_ten_agents_in_ten_threads_for_an_hour() -> None:
             MemoryArtifacts(),
             token=TOKEN,
             guilds=[str(api.guild.id)],
+            may=lambda _person, _where: True,
             api_base=api.rest,
             gateway_url=api.gateway,
             commands=COMMANDS,
