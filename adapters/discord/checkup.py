@@ -144,10 +144,14 @@ def _application(application: discord.AppInfo | None) -> Iterator[Finding]:
 
 async def _server(wire: Wire, guild: str) -> _Server:
     id_ = int(guild)
-    found = await wire.ask(lambda client: client.http.get_guild(id_, with_counts=False))
-    own = await wire.ask(lambda client: client.http.get_member(id_, wire.me))
-    channels = await wire.ask(lambda client: client.http.get_all_guild_channels(id_))
-    return _Server(dict(found), dict(own), {str(channel["id"]): dict(channel) for channel in channels})
+
+    async def read(client: discord.Client) -> _Server:
+        found = await client.http.get_guild(id_, with_counts=False)
+        own = await client.http.get_member(id_, wire.me)
+        channels = await client.http.get_all_guild_channels(id_)
+        return _Server(dict(found), dict(own), {str(channel["id"]): dict(channel) for channel in channels})
+
+    return await wire.ask(read)
 
 
 def _allowed(server: _Server, channel: Told | None) -> Finding:

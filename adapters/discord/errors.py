@@ -21,6 +21,9 @@ NO_INTENT = (
 OUTSIDE = (discord.DiscordException, aiohttp.ClientError, OSError, TimeoutError, JSONDecodeError)
 """Everything that a request raises when the other side, or what is between, is to blame."""
 
+UNREADABLE = (TypeError, LookupError, ValueError, AttributeError)
+"""What the library stumbles over in an answer that is not what it expects."""
+
 ARCHIVED = 50083
 BAD_FORM = 50035
 ACKNOWLEDGED = 40060
@@ -54,11 +57,15 @@ def trouble(error: BaseException, *, unsure: bool) -> Trouble:
             return _answered(error, unsure=unsure)
         case TimeoutError():
             return Broken("Discord did not answer in time.", unsure=unsure)
+        case TypeError() | LookupError() | ValueError() | AttributeError():
+            return Broken(f"Discord's answer could not be read ({type(error).__name__}).", unsure=unsure)
         case _:
             return Broken(f"Discord could not be reached ({type(error).__name__}).", unsure=unsure)
 
 
 def _answered(error: discord.HTTPException, *, unsure: bool) -> Trouble:
+    if not error.code and not error.text:
+        return Broken(f"Something in between answered in Discord's place ({error.status}).", unsure=unsure)
     if error.code in _GONE:
         return Gone(f"Discord knows nothing of it ({error.code}).")
     if error.code in _WORDS:

@@ -48,16 +48,21 @@ class People:
 
     async def _asked(self, author: discord.abc.User, guild_id: int) -> Person:
         name = author.display_name
+
+        async def ask(client: discord.Client) -> Person:
+            found = await client.http.get_member(guild_id, author.id)
+            guild = await client.http.get_guild(guild_id, with_counts=False)
+            roles = tuple(sorted(str(role) for role in found["roles"]))
+            manages = guild["owner_id"] == str(author.id) or _manages(
+                [dict(role) for role in guild["roles"]], roles, guild_id
+            )
+            own = (MANAGER,) if manages else ()
+            return Person(PLATFORM, str(author.id), found.get("nick") or name, (*roles, *own))
+
         try:
-            found = await self._wire.ask(lambda client: client.http.get_member(guild_id, author.id))
+            return await self._wire.ask(ask)
         except Gone:  # they have left since
             return Person(PLATFORM, str(author.id), name)
-        guild = await self._wire.ask(lambda client: client.http.get_guild(guild_id, with_counts=False))
-        roles = tuple(sorted(str(role) for role in found["roles"]))
-        manages = guild["owner_id"] == str(author.id) or _manages(
-            [dict(role) for role in guild["roles"]], roles, guild_id
-        )
-        return Person(PLATFORM, str(author.id), found.get("nick") or name, (*roles, *((MANAGER,) if manages else ())))
 
 
 def is_whole(guild: discord.Guild | None) -> bool:

@@ -117,24 +117,30 @@ class Threads:
         """A thread of ours with this name that nobody knows of: the answer to an earlier attempt was lost."""
         guild = int(origin.chat.partition("/")[0])
         known = {text.partition(" ")[2] for _, text in await self._notes.scan("thread/", limit=10_000)}
-        active = await self._wire.ask(lambda client: client.http.get_active_threads(guild))
-        for thread in active["threads"]:
-            ours = thread["owner_id"] == str(self._wire.me) and thread["parent_id"] == str(channel)
-            born = discord.utils.snowflake_time(int(thread["id"])).timestamp()
-            if ours and thread["name"] == name and born >= since and thread["id"] not in known:
-                return int(thread["id"])
-        return 0
+
+        async def look(client: discord.Client) -> int:
+            active = await client.http.get_active_threads(guild)
+            for thread in active["threads"]:
+                ours = thread["owner_id"] == str(self._wire.me) and thread["parent_id"] == str(channel)
+                born = discord.utils.snowflake_time(int(thread["id"])).timestamp()
+                if ours and thread["name"] == name and born >= since and thread["id"] not in known:
+                    return int(thread["id"])
+            return 0
+
+        return await self._wire.ask(look)
 
     async def _made(self, channel: int, name: str) -> int:
         kind = await self._kind(channel)
         if kind == POST:
             return await self._posted(channel, name)
-        made = await self._wire.ask(
-            lambda client: client.http.start_thread_without_message(
+
+        async def start(client: discord.Client) -> int:
+            made = await client.http.start_thread_without_message(
                 channel, name=name, auto_archive_duration=IDLE_MINUTES, type=kind
             )
-        )
-        return int(made["id"])
+            return int(made["id"])
+
+        return await self._wire.ask(start)
 
     async def _kind(self, channel: int) -> Literal[0, 10, 11]:
         """What kind of thread this channel takes."""
@@ -232,10 +238,15 @@ class Threads:
 
     async def _applied(self, thread: int, forum: discord.ForumChannel, tag: discord.ForumTag) -> Sequence[str]:
         """The tags of a post with this one of ours, and whatever people have put there."""
-        # Read as it is: the library finds a post's tags only while the gateway has told it the forum.
-        found: Mapping[str, Any] = dict(await self._wire.ask(lambda client: client.http.get_channel(thread)))
+
+        async def read(client: discord.Client) -> list[str]:
+            # As it is: the library finds a post's tags only while the gateway has told it the forum.
+            found: Mapping[str, Any] = dict(await client.http.get_channel(thread))
+            return [str(one) for one in found.get("applied_tags", ())]
+
+        stands = await self._wire.ask(read)
         ours = {str(one.id) for one in forum.available_tags if one.name.casefold() in TAGS}
-        return [str(tag.id), *(one for one in found.get("applied_tags", ()) if one not in ours)][:MOST_APPLIED]
+        return [str(tag.id), *(one for one in stands if one not in ours)][:MOST_APPLIED]
 
 
 def _written(tag: discord.ForumTag) -> dict[str, object]:

@@ -21,7 +21,7 @@ import structlog
 import yarl
 from discord.gateway import DiscordWebSocket
 
-from adapters.discord.errors import OUTSIDE, Declined, trouble
+from adapters.discord.errors import OUTSIDE, UNREADABLE, Declined, trouble
 from adapters.discord.paces import Paces
 from orchestrator.errors import Broken, Busy, Refused
 from orchestrator.toll import toll
@@ -38,6 +38,9 @@ _TALKATIVE = ("discord.gateway", "discord.http", "discord.webhook")
 
 LONGEST_REST = 10.0
 """Seconds that a request waits for its own bucket; one that would have to wait longer is `Busy`."""
+
+JSON = "application/json"
+"""What Discord's answers are, and what the library takes for JSON."""
 
 LOGIN_EVERY = 2.0
 """Seconds after a login that failed in which none is tried."""
@@ -154,8 +157,10 @@ class Wire:
                 await client.login(self._token)
         except BaseException as error:
             await client.close()
-            if isinstance(error, (*OUTSIDE, Busy, Broken)):
-                raise self._kind(error, unsure=False) from error
+            if isinstance(error, (*OUTSIDE, *UNREADABLE, Busy, Broken)):
+                kind = self._kind(error, unsure=False)
+                # Whatever else this is, only a token that is not accepted needs an operator.
+                raise kind if self.trouble or isinstance(kind, Busy) else Broken(str(kind)) from error
             raise
         finally:
             _asking.set(None)
@@ -182,6 +187,10 @@ class Wire:
                 return await what(client)
         except (*OUTSIDE, Busy, Broken) as error:
             raise self._kind(error, unsure=asking.written) from error
+        except UNREADABLE as error:
+            if not asking.written:
+                raise  # nothing was answered yet: a defect of ours
+            raise self._kind(error, unsure=True) from error
         finally:
             _asking.reset(before)
 
@@ -217,6 +226,9 @@ class Wire:
             raise busy
         if response.status >= 500:
             raise Broken(f"Discord has trouble of its own ({response.status}).", unsure=True)
+        if response.status != 204 and response.content_length != 0 and response.headers.get("Content-Type") != JSON:
+            response.close()
+            raise Broken(f"Something in between answered in Discord's place ({response.status}).", unsure=True)
 
 
 async def _begun(_session: aiohttp.ClientSession, _context: SimpleNamespace, _params: object) -> None:

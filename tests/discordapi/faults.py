@@ -26,6 +26,7 @@ class Kind(Enum):
     HANG_AFTER = "hang after"
     UNAUTHORISED = "unauthorised"
     GARBLED = "garbled"
+    HOLLOW = "hollow"
     REFUSED = "refused"
 
 
@@ -51,7 +52,7 @@ class Fault:
 
     @classmethod
     def broken(cls, status: int = 500) -> Fault:
-        """A server's error."""
+        """A server's error; with any other status, words in the server's place from something in between."""
         return cls(Kind.STATUS, status=status)
 
     @classmethod
@@ -90,6 +91,11 @@ class Fault:
         return cls(Kind.GARBLED)
 
     @classmethod
+    def hollow(cls) -> Fault:
+        """The work is done, and the answer is JSON with nothing in it."""
+        return cls(Kind.HOLLOW)
+
+    @classmethod
     def named(cls, name: str, options: Mapping[str, object]) -> Fault:
         """The fault of this name, for whoever asks over HTTP: `{"fault": "busy", "retry_after": 3}`."""
         number = {
@@ -104,7 +110,7 @@ class Fault:
                 return cls.refused(int(number["code"]))
             case "hang" | "hang_after":
                 return cls(Kind[name.upper()], seconds=number.get("seconds", 3600.0))
-            case "banned" | "cut" | "cut_after" | "unauthorised" | "garbled":
+            case "banned" | "cut" | "cut_after" | "unauthorised" | "garbled" | "hollow":
                 return cls(Kind[name.upper()], seconds=number.get("retry_after", 60.0))
             case _:
                 raise ValueError(f"no such fault: {name}")

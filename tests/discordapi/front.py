@@ -213,6 +213,8 @@ async def _after(fault: Fault, request: web.Request, response: web.Response) -> 
             await asyncio.sleep(fault.seconds)
         case Kind.GARBLED:
             return web.Response(body=b'{"id": ', status=200, content_type="application/json")
+        case Kind.HOLLOW:
+            return answer({}, 200, {})
         case _:
             pass
     return response
