@@ -11,8 +11,11 @@ import discord
 
 from adapters.discord.cards import buttons, card, is_card
 from adapters.discord.files import MOST_OUT, Upload, batches
+from adapters.discord.pack import LIMIT
 from adapters.discord.render import Pieces, fit, pieces
+from adapters.discord.words import clip, escaped
 from orchestrator.nouns import Conversation, Message
+from orchestrator.words import units
 
 ANSWER = "answer.md"
 NOTHING = "…"
@@ -30,6 +33,11 @@ class Part:
     def is_card(self) -> bool:
         """Whether it is made of components alone."""
         return isinstance(self.view, discord.ui.LayoutView)
+
+    @property
+    def size(self) -> int:
+        """Bytes of its files."""
+        return sum(len(file.data) for file in self.files)
 
     @property
     def look(self) -> str:
@@ -73,6 +81,24 @@ def _plain(message: Message, found: Pieces, uploads: Sequence[Upload]) -> list[P
     first, *others = batches(uploads) or [()]
     parts[-1] = replace(parts[-1], view=buttons(message), files=first)
     return parts + [Part(files=batch) for batch in others]
+
+
+def bare(parts: Sequence[Part]) -> list[Part]:
+    """The same parts without their files, and words in the place of these; what has no room stands after them all."""
+    out: list[Part] = []
+    homeless: list[str] = []
+    for part in parts:
+        if not part.files:
+            out.append(part)
+            continue
+        names = ", ".join(escaped(file.name) for file in part.files)
+        words = clip(f"(Left out, because it could not be brought to Discord: {names})", LIMIT)
+        text = "\n\n".join(filter(None, (part.text, words)))
+        if units(text) > LIMIT:
+            homeless.append(words)
+            text = part.text
+        out.append(replace(part, text=text, files=()))
+    return out + [Part(text=words) for words in homeless]
 
 
 def _along(uploads: Sequence[Upload]) -> list[Part]:

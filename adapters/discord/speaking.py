@@ -21,9 +21,9 @@ from adapters.discord.cards import is_card
 from adapters.discord.errors import ARCHIVED, BAD_FORM, Declined
 from adapters.discord.files import Upload, carried
 from adapters.discord.locks import Locks
-from adapters.discord.parts import Part, changed, new, words_of
+from adapters.discord.parts import Part, bare, changed, new, words_of
 from adapters.discord.wire import Wire
-from orchestrator.errors import Gone, Refused, Trouble
+from orchestrator.errors import Broken, Gone, Refused, Trouble
 from orchestrator.nouns import Conversation, Message, MessageId
 from orchestrator.ports import Artifacts, Notes
 
@@ -37,6 +37,10 @@ KEPT = 2 * 86_400.0
 
 SKEW = 30.0
 """Seconds by which Discord's clock and ours may differ."""
+
+MOST_UPLOADS = 3
+UPLOADING = 300.0
+"""Files that did not come through in so many tries and seconds are left out: what stands behind them waits."""
 
 MOST_LOOKS = 4000
 PAGE = 100
@@ -54,6 +58,7 @@ class Speaking:
         self._artifacts = artifacts
         self._clock = clock
         self._locks = Locks()
+        self._uploads: OrderedDict[str, tuple[float, int]] = OrderedDict()  # keys: when files first failed, how often
         self._looks: OrderedDict[int, str] = OrderedDict()  # the newest look of a message
         self._wholes: OrderedDict[int, MessageId] = OrderedDict()  # parts, and the message that they are of
         self._cards: OrderedDict[int, bool] = OrderedDict()  # whether a message is a card, where that is known
@@ -69,22 +74,24 @@ class Speaking:
             if not began:
                 began = self._clock()
                 await self._notes.put({note: _note(began, ids)})
+            whole = list(parts)
+            if self._is_hopeless(key):
+                parts[len(ids) :] = bare(parts[len(ids) :])
             for at in range(len(ids), len(parts)):
-                id_ = (
-                    await self._found(channel, parts[at], after=ids[-1] if ids else _born(began - SKEW))
-                    if again
-                    else None
-                )
+                id_ = None
+                if again:
+                    after = ids[-1] if ids else _born(began - SKEW)
+                    id_ = await self._found(channel, [*whole[at : at + 1], parts[at]], after=after)
                 if id_ is None:
-                    id_ = await self._send(
-                        channel, parts[at], nonce=_nonce(key, at), silent=at > 0 or not message.rings
-                    )
+                    silent = at > 0 or not message.rings
+                    id_ = await self._uploaded(channel, parts[at], key=key, nonce=_nonce(key, at), silent=silent)
                 ids.append(id_)
                 await self._notes.put({note: _note(began, ids)})
                 self._seen(id_, parts[at])
             if message.board:
                 await self._pin(channel, ids[0])
             self._joined(ids)
+            self._uploads.pop(key, None)
             return MessageId(",".join(map(str, ids)))
 
     async def edit(self, where: Conversation, message_id: MessageId, message: Message) -> None:
@@ -142,6 +149,23 @@ class Speaking:
                 return float(began), [int(id_) for id_ in ids.split(",") if id_]
         return 0.0, []
 
+    def _is_hopeless(self, key: str) -> bool:
+        """Whether the files of this letter were tried often enough, and for long enough."""
+        began, tries = self._uploads.get(key, (0.0, 0))
+        return tries >= MOST_UPLOADS and self._clock() - began >= UPLOADING
+
+    async def _uploaded(self, channel: int, part: Part, *, key: str, nonce: str, silent: bool) -> int:
+        """Send it, and count how often its files did not come through."""
+        try:
+            return await self._send(channel, part, nonce=nonce, silent=silent)
+        except Broken as why:
+            if part.files and why.unsure:
+                began, tries = self._uploads.get(key, (self._clock(), 0))
+                self._uploads[key] = (began, tries + 1)
+                if len(self._uploads) > MOST_LOOKS:
+                    self._uploads.popitem(last=False)
+            raise
+
     async def _send(self, channel: int, part: Part, *, nonce: str, silent: bool) -> int:
         async def send(client: discord.Client) -> discord.Message:
             place = client.get_partial_messageable(channel)
@@ -159,10 +183,10 @@ class Speaking:
                 **options,
             )
 
-        return (await self._wire.speak("POST", channel, send)).id
+        return (await self._wire.speak("POST", channel, send, size=part.size)).id
 
-    async def _found(self, channel: int, part: Part, *, after: int) -> int | None:
-        """A message of ours with these words that nobody knows of: the answer to an earlier attempt was lost."""
+    async def _found(self, channel: int, looks: Sequence[Part], *, after: int) -> int | None:
+        """A message of ours with one of these looks that nobody knows of: the answer to an earlier attempt was lost."""
         claimed = await self._claimed()
 
         async def read(client: discord.Client) -> list[discord.Message]:
@@ -175,7 +199,7 @@ class Speaking:
             if message.author.id != self._wire.me or message.id in claimed:
                 continue
             stands = words_of(message.content, [one.to_dict() for one in message.components])
-            if stands == part.words and len(message.attachments) == len(part.files):
+            if any(stands == look.words and len(message.attachments) == len(look.files) for look in looks):
                 return message.id
         return None
 
@@ -206,18 +230,21 @@ class Speaking:
     async def _change(self, channel: int, ids: Sequence[int], parts: Sequence[Part]) -> None:
         for id_, part in zip(ids, parts, strict=True):
             if self._looks.get(id_) != part.look:
-                await self._awake(channel, partial(_edited, channel=channel, id_=id_, part=part), method="PATCH")
+                edited = partial(_edited, channel=channel, id_=id_, part=part)
+                await self._awake(channel, edited, method="PATCH", size=part.size)
                 self._seen(id_, part)
 
-    async def _awake(self, channel: int, what: Callable[[discord.Client], Awaitable[None]], *, method: str) -> None:
+    async def _awake(
+        self, channel: int, what: Callable[[discord.Client], Awaitable[None]], *, method: str, size: int = 0
+    ) -> None:
         """Do this in a thread that may have been archived meanwhile."""
         try:
-            await self._wire.speak(method, channel, what)
+            await self._wire.speak(method, channel, what, size=size)
         except Declined as why:
             if why.code != ARCHIVED:
                 raise
             await self._wire.ask(lambda client: client.http.edit_channel(channel, archived=False))
-            await self._wire.speak(method, channel, what)
+            await self._wire.speak(method, channel, what, size=size)
 
     def _joined(self, ids: Sequence[int]) -> None:
         """Remember what belongs together; what stands alone is its own name."""

@@ -33,6 +33,9 @@ T = TypeVar("T")
 SECONDS = 20.0
 """A request that takes longer is given up."""
 
+SLOWEST = 96 << 10
+"""Bytes in a second that a line must carry for its files to come through; the library ends any request after 300 s."""
+
 _TALKATIVE = ("discord.gateway", "discord.http", "discord.webhook")
 """Below INFO these write down every event and address, and with them what an interaction is answered with."""
 
@@ -194,14 +197,19 @@ class Wire:
         finally:
             _asking.reset(before)
 
-    async def speak(self, method: str, channel: int, what: Callable[[discord.Client], Awaitable[T]]) -> T:
-        """Send, edit or delete a message there, when its bucket has room. Edits alone count in the channel's pace."""
+    async def speak(
+        self, method: str, channel: int, what: Callable[[discord.Client], Awaitable[T]], *, size: int = 0
+    ) -> T:
+        """Send, edit or delete a message there, when its bucket has room. Edits alone count in the channel's pace.
+
+        `size`: bytes of its files, which take their time.
+        """
         wait = self.paces.wait(method, str(channel), now=asyncio.get_running_loop().time())
         if wait > LONGEST_REST:
             raise Busy("Discord's limit for this channel is used up.", seconds=wait)
         if wait:
             await asyncio.sleep(wait)
-        return await self.ask(what, seconds=SECONDS + LONGEST_REST, here=method == "PATCH")
+        return await self.ask(what, seconds=SECONDS + LONGEST_REST + size / SLOWEST, here=method == "PATCH")
 
     def _kind(self, error: BaseException, *, unsure: bool) -> Exception:
         kind = trouble(error, unsure=unsure)
