@@ -14,6 +14,7 @@ import aiohttp
 import discord
 
 from adapters.discord.errors import NO_INTENT
+from adapters.discord.forums import TAGS
 from adapters.discord.wire import Wire
 from orchestrator.checkup import Finding, looked
 from orchestrator.errors import Busy, Gone, Refused, Trouble
@@ -36,10 +37,11 @@ NEEDED = {
 }
 """Permissions by the library's names, with the words that Discord's settings have for them."""
 
+_FORUM = discord.ChannelType.forum.value
 _TALKED_IN = {
     discord.ChannelType.text.value,
     discord.ChannelType.news.value,
-    discord.ChannelType.forum.value,
+    _FORUM,
 }
 
 Told = Mapping[str, Any]
@@ -112,9 +114,17 @@ async def _places(
         else:
             if not channels:
                 yield _allowed(servers[-1], None)
+                for found in servers[-1].channels.values():
+                    for finding in _untagged(servers[-1], found):
+                        yield finding
     for channel in channels:
         home = next((server for server in servers if channel in server.channels), None)
-        yield _allowed(home, home.channels[channel]) if home else await _elsewhere(wire, channel)
+        if home is None:
+            yield await _elsewhere(wire, channel)
+            continue
+        yield _allowed(home, home.channels[channel])
+        for finding in _untagged(home, home.channels[channel]):
+            yield finding
     known = {role["id"] for server in servers for role in server.guild["roles"]}
     for role in roles:
         if servers and role not in known:
@@ -167,6 +177,20 @@ def _allowed(server: _Server, channel: Told | None) -> Finding:
         words = f"{place}: the bot lacks {', '.join(lacks)}. Give its role {'these' if lacks[1:] else 'this'} {where}"
         return Finding(WHAT, words, good=False)
     return Finding(WHAT, f"{place}: the bot may all it needs", good=True)
+
+
+def _untagged(server: _Server, channel: Told) -> Iterator[Finding]:
+    """A forum in which posts cannot show how their runs stand."""
+    if channel["type"] != _FORUM or _may(server, channel).manage_channels:
+        return
+    known = {tag["name"].casefold() for tag in channel.get("available_tags", ())}
+    if lacks := [tag for tag in TAGS if tag not in known]:
+        words = (
+            f"#{channel['name']} ({channel['id']}) in {server.name}: the forum lacks the tags {', '.join(lacks)}, by "
+            "which its posts show how their runs stand. Make them in the forum's settings, or give the bot Manage "
+            "Channels there"
+        )
+        yield Finding(WHAT, words, good=False)
 
 
 def _may(server: _Server, channel: Told | None) -> discord.Permissions:

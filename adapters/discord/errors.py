@@ -31,6 +31,7 @@ _GONE = {10003, 10004, 10007, 10008, 10014, 10015, 10062, 50001, 50027}
 _WORDS = {
     50013: "The bot lacks a permission here that it needs for this.",
     160006: "This server has as many open threads as Discord allows.",
+    40067: "This forum wants a tag on every post, and has none that the bot may put there.",
     40005: "This is too big for Discord.",
     30003: "This channel has as many pinned messages as Discord allows.",
 }

@@ -8,15 +8,15 @@ from __future__ import annotations
 
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import suppress
 from hashlib import sha256
 from typing import Any, Literal, TypeVar
 
 import discord
-import structlog
 
 from adapters.discord.errors import ARCHIVED, Declined
+from adapters.discord.forums import DONE, FAILED, RUNNING, WAITING, Forums
 from adapters.discord.locks import Locks
 from adapters.discord.people import PLATFORM
 from adapters.discord.speaking import NOBODY, SKEW, channel_of, ids_of
@@ -26,8 +26,6 @@ from orchestrator.errors import Gone, Refused
 from orchestrator.nouns import Conversation, Got, MessageId, Phase, Receipt, Sign, Standing, Typing, line
 from orchestrator.ports import Notes
 from orchestrator.words import clean
-
-log = structlog.get_logger()
 
 K = TypeVar("K")
 V = TypeVar("V")
@@ -39,11 +37,6 @@ POST: Literal[0] = 0
 NEWS_THREAD: Literal[10] = 10
 THREAD: Literal[11] = 11
 MOST_REMEMBERED = 2000
-
-RUNNING, WAITING, FAILED, DONE = "running", "waiting", "failed", "done"
-TAGS = (RUNNING, WAITING, FAILED, DONE)
-MOST_TAGS = 20
-MOST_APPLIED = 5
 
 _MARKS = {Got.SEEN: "👀", Got.HEARD: "✅", Got.REFUSED: "❌"}
 _FULFILLED = ("completed", "stopped")
@@ -67,10 +60,10 @@ class Threads:
         self._closed = closed
         self._clock = clock
         self._locks = Locks()
+        self._forums = Forums(wire, clock=clock)
         self._kinds: OrderedDict[int, Literal[0, 10, 11]] = (
             OrderedDict()
         )  # channels, and the kind of thread that they take
-        self._untaggable: OrderedDict[int, str] = OrderedDict()  # forums whose tags we may not make, and why
         self._tags: OrderedDict[int, str] = OrderedDict()  # threads, and the tag that they have
         self._marks: OrderedDict[str, str] = OrderedDict()  # messages, and our reaction on them
 
@@ -155,8 +148,8 @@ class Threads:
 
     async def _posted(self, channel: int, name: str) -> int:
         """A post in a forum, which cannot be without a first message."""
-        forum = await self._forum(channel)
-        tag = await self._tag(forum, RUNNING)
+        forum = await self._forums.read(channel)
+        tag = await self._forums.first(forum)
         made = await self._wire.ask(
             lambda _: forum.create_thread(
                 name=name,
@@ -168,26 +161,6 @@ class Threads:
             )
         )
         return made.thread.id
-
-    async def _forum(self, channel: int) -> discord.ForumChannel:
-        found = await self._wire.ask(lambda client: client.fetch_channel(channel))
-        if not isinstance(found, discord.ForumChannel):
-            raise Gone("This forum is none any more.")
-        return found
-
-    async def _tag(self, forum: discord.ForumChannel, name: str) -> discord.ForumTag | None:
-        """The forum's tag of this name, made when it is missing and the bot may."""
-        found = next((tag for tag in forum.available_tags if tag.name.casefold() == name), None)
-        if found is None and len(forum.available_tags) < MOST_TAGS and forum.id not in self._untaggable:
-            try:
-                tags = [*map(_written, forum.available_tags), {"name": name}]
-                await self._wire.ask(lambda client: client.http.edit_channel(forum.id, available_tags=tags))
-                fresh = await self._forum(forum.id)
-                found = next((tag for tag in fresh.available_tags if tag.name.casefold() == name), None)
-            except (Refused, Gone) as why:
-                _keep(self._untaggable, forum.id, str(why))
-                log.info("forum without our tags", forum=forum.id, why=str(why))
-        return found
 
     # --- signs ------------------------------------------------------------------------------------------------------
 
@@ -218,10 +191,10 @@ class Threads:
         parent = channel_of(where.outside)
         changes: dict[str, Any] = {}
         if self._tags.get(thread) != name and await self._kind(parent) == POST:
-            forum = await self._forum(parent)
-            tag = await self._tag(forum, name)
+            forum = await self._forums.read(parent)
+            tag = await self._forums.tag(forum, name)
             if tag is not None:
-                changes["applied_tags"] = await self._applied(thread, forum, tag)
+                changes["applied_tags"] = await self._forums.applied(thread, forum, tag)
         if phase is Phase.ENDED:
             changes["archived"] = True
         if changes:
@@ -235,30 +208,6 @@ class Threads:
         if phase is Phase.ENDED:
             await self._notes.put({f"live/{thread}": None})
             self._closed(where)
-
-    async def _applied(self, thread: int, forum: discord.ForumChannel, tag: discord.ForumTag) -> Sequence[str]:
-        """The tags of a post with this one of ours, and whatever people have put there."""
-
-        async def read(client: discord.Client) -> list[str]:
-            # As it is: the library finds a post's tags only while the gateway has told it the forum.
-            found: Mapping[str, Any] = dict(await client.http.get_channel(thread))
-            return [str(one) for one in found.get("applied_tags", ())]
-
-        stands = await self._wire.ask(read)
-        ours = {str(one.id) for one in forum.available_tags if one.name.casefold() in TAGS}
-        return [str(tag.id), *(one for one in stands if one not in ours)][:MOST_APPLIED]
-
-
-def _written(tag: discord.ForumTag) -> dict[str, object]:
-    """A tag that is there already, as it has to be given again beside a new one."""
-    emoji = tag.emoji
-    return {
-        "id": str(tag.id),
-        "name": tag.name,
-        "moderated": tag.moderated,
-        "emoji_id": str(emoji.id) if emoji is not None and emoji.id else None,
-        "emoji_name": emoji.name if emoji is not None and not emoji.id else None,
-    }
 
 
 def _tag_of(phase: Phase, reason: str) -> str:

@@ -172,7 +172,20 @@ async def test_a_channel_in_which_the_bot_may_less(api: Discord) -> None:
             "channel's settings"
         ),
         f"✓ discord      {named(api, forum)}: {ALL_WELL}",
+        (
+            f"· discord      {named(api, forum)}: the forum lacks the tags running, waiting, failed, done, by which "
+            "its posts show how their runs stand. Make them in the forum's settings, or give the bot Manage Channels "
+            "there"
+        ),
     ]
+
+
+async def test_a_forum_with_our_tags_or_where_we_may_make_them(api: Discord) -> None:
+    api.forum("made", tags=["Running", "waiting", "failed", "done"])
+    ours, half = api.forum("ours"), api.forum("half", tags=["done"])
+    api.allow(ours, Permission.MANAGE_CHANNELS)
+    _, found = await said(api)
+    assert f"{named(api, half)}: the forum lacks the tags running, waiting, failed, by which" in found
 
 
 async def test_what_a_channel_gives_back_to_the_bot_counts(api: Discord) -> None:
