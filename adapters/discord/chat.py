@@ -23,7 +23,7 @@ from adapters.discord.interactions import Interaction, Interactions, Suggest, ke
 from adapters.discord.people import PLATFORM, May
 from adapters.discord.quiet import Quiet
 from adapters.discord.speaking import KEPT, NOBODY, Speaking
-from adapters.discord.threads import Threads
+from adapters.discord.threads import FINISH_EVERY, Threads
 from adapters.discord.wire import Wire
 from orchestrator.errors import Trouble
 from orchestrator.nouns import Conversation, Message, MessageId, Pace, Pulse, Sign
@@ -97,7 +97,7 @@ class DiscordChat:
         async with asyncio.TaskGroup() as group:
             self._group, self._receive = group, receive
             self._quiet.begin(group)
-            chores = group.create_task(self._keep())
+            chores = (group.create_task(self._keep()), group.create_task(self._finish()))
             try:
                 await self._hearing.begin(group, receive)
                 await until_first(self._gateway.hold(), self._wire.refused())
@@ -107,7 +107,7 @@ class DiscordChat:
                 self._group, self._receive = None, None
                 self._hearing.end()
                 self._quiet.end()
-                for task in (chores, *self._taking):
+                for task in (*chores, *self._taking):
                     task.cancel()
         if ended is not None:
             raise ended
@@ -131,6 +131,16 @@ class DiscordChat:
             else:
                 pauses = iter(SYNC_PAUSES)
                 await asyncio.sleep(KEEP_EVERY)
+
+    async def _finish(self) -> None:
+        """Show again how runs ended, where that could not be shown."""
+        await self._session.wait()
+        while True:
+            try:
+                await self._threads.finish()
+            except Exception as why:  # noqa: BLE001 - whatever it is, people are heard all the same
+                log.warning("ends not looked for", platform=PLATFORM, why=str(why) or repr(why))
+            await asyncio.sleep(FINISH_EVERY)
 
     def on_message(self, message: discord.Message) -> None:
         """Somebody wrote something."""

@@ -14,6 +14,7 @@ from hashlib import sha256
 from typing import Any, Literal, TypeVar
 
 import discord
+import structlog
 
 from adapters.discord.errors import ARCHIVED, Declined
 from adapters.discord.forums import DONE, FAILED, RUNNING, WAITING, Forums
@@ -22,13 +23,19 @@ from adapters.discord.people import PLATFORM
 from adapters.discord.speaking import NOBODY, SKEW, channel_of, ids_of
 from adapters.discord.wire import Wire
 from adapters.discord.words import clip, escaped
-from orchestrator.errors import Gone, Refused
+from orchestrator.errors import Gone, Refused, Trouble
 from orchestrator.nouns import Conversation, Got, MessageId, Phase, Receipt, Sign, Standing, Typing, line
 from orchestrator.ports import Notes
 from orchestrator.words import clean
 
+log = structlog.get_logger()
+
 K = TypeVar("K")
 V = TypeVar("V")
+
+FINISH_EVERY = 60.0
+FINISH_RARELY = 6 * 3600.0
+"""Seconds between two looks for ends that could not be shown, and between two tries of one that never can be."""
 
 IDLE_MINUTES: Literal[10080] = 10080
 NAME = 100
@@ -65,6 +72,7 @@ class Threads:
             OrderedDict()
         )  # channels, and the kind of thread that they take
         self._tags: OrderedDict[int, str] = OrderedDict()  # threads, and the tag that they have
+        self._due: dict[int, tuple[float, float]] = {}  # ends that are tried again: when, and the pause after that
         self._marks: OrderedDict[str, str] = OrderedDict()  # messages, and our reaction on them
 
     # --- opening ----------------------------------------------------------------------------------------------------
@@ -187,27 +195,70 @@ class Threads:
                 await self._wire.ask(lambda client: client.http.remove_own_reaction(channel, id_, before))
 
     async def _stand(self, where: Conversation, thread: int, phase: Phase, reason: str) -> None:
-        name = _tag_of(phase, reason)
+        tag = _tag_of(phase, reason)
+        if phase is Phase.ENDED:
+            await self._notes.put({f"end/{thread}": f"{where.chat} {tag}"})
+            await self._end(where, thread, tag)
+            return
+        async with self._locks.of(f"stand/{thread}"):
+            if await self._is_ending(thread):
+                await self._notes.put({f"end/{thread}": None})
+            await self._show(where, thread, tag, {})
+
+    async def _end(self, where: Conversation, thread: int, tag: str) -> None:
+        """Show that it has ended, if that is still to be done. The note of it goes when it is shown, or nowhere to."""
+        async with self._locks.of(f"stand/{thread}"):
+            if not await self._is_ending(thread):
+                return
+            gone: Gone | None = None
+            try:
+                await self._show(where, thread, tag, {"archived": True})
+            except Gone as why:
+                gone = why
+            await self._notes.put({f"live/{thread}": None, f"end/{thread}": None})
+            self._due.pop(thread, None)
+            self._closed(where)
+            if gone is not None:
+                raise gone
+
+    async def _is_ending(self, thread: int) -> bool:
+        note = f"end/{thread}"
+        return any(name == note for name, _ in await self._notes.scan(note, limit=1))
+
+    async def _show(self, where: Conversation, thread: int, name: str, changes: dict[str, Any]) -> None:
         parent = channel_of(where.outside)
-        changes: dict[str, Any] = {}
         if self._tags.get(thread) != name and await self._kind(parent) == POST:
             forum = await self._forums.read(parent)
             tag = await self._forums.tag(forum, name)
             if tag is not None:
                 changes["applied_tags"] = await self._forums.applied(thread, forum, tag)
-        if phase is Phase.ENDED:
-            changes["archived"] = True
         if changes:
             try:
                 await self._wire.ask(lambda client: client.http.edit_channel(thread, **changes))
             except Declined as why:
                 if why.code != ARCHIVED:
                     raise
-                await self._wire.ask(lambda client: client.http.edit_channel(thread, **{"archived": False, **changes}))
+                await self._wire.ask(lambda client: client.http.edit_channel(thread, **{**changes, "archived": False}))
+                if changes.get("archived"):
+                    await self._wire.ask(lambda client: client.http.edit_channel(thread, archived=True))
         _keep(self._tags, thread, name)
-        if phase is Phase.ENDED:
-            await self._notes.put({f"live/{thread}": None})
-            self._closed(where)
+
+    async def finish(self) -> None:
+        """Show the ends again that could not be shown: each after a pause that grows, for as long as it takes."""
+        now, after = self._clock(), ""
+        while found := await self._notes.scan("end/", after=after):
+            after = found[-1][0]
+            for name, text in found:
+                thread = int(name.removeprefix("end/"))
+                due, pause = self._due.get(thread, (0.0, FINISH_EVERY))
+                if now < due:
+                    continue
+                self._due[thread] = (now + pause, min(pause * 2, FINISH_RARELY))
+                chat, _, tag = text.partition(" ")
+                try:
+                    await self._end(Conversation(PLATFORM, chat, str(thread)), thread, tag)
+                except Trouble as why:
+                    log.info("an end not shown", thread=thread, again_in=pause, why=str(why))
 
 
 def _tag_of(phase: Phase, reason: str) -> str:

@@ -62,7 +62,9 @@ def _check_open(api: Discord, ask: Ask) -> list[str]:
 
 def _check_patch(api: Discord, ask: Ask) -> list[str]:
     place = api.world.channels.get(ask.id("channel_id"))
-    if place is not None and place.is_thread:
+    if place is None:
+        return []  # that there is no such channel is the route's to say
+    if place.is_thread:
         return violations("UpdateThreadRequestPartial", ask.body)
     return violations("UpdateGuildChannelRequestPartial", ask.body)
 
