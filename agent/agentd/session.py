@@ -196,6 +196,7 @@ class Session:
                     )
                     await self._carry([Noticed("warning", "too-long", words)])
                 await self._settle()
+                self._heard_at = time.monotonic()  # the disk may have taken its time: the silence begins only now
 
     def _read(self, line: bytes) -> Iterable[Step]:
         try:
