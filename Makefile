@@ -8,7 +8,7 @@ LOCKS := requirements/run.in requirements/test.in requirements/claude.in
 
 MANIFESTS := build/manifests
 
-.PHONY: run test check bench manifests format lock clean
+.PHONY: run test check bench manifests image format lock clean
 
 run: $(VENV)/.run  ## start on the embedded default; nothing else is needed
 	@$(BIN)/python -m bot run
@@ -28,6 +28,9 @@ bench: $(VENV)/.test  ## measure; prints a table and writes bench.json
 manifests:  ## render every kustomization of k8s/ into build/manifests
 	@rm -rf $(MANIFESTS)
 	@k8s/render $(MANIFESTS)
+
+image:  ## build the images of agent and bot; PLATFORMS=linux/amd64,linux/arm64 for both
+	@images/build
 
 format: $(VENV)/.test
 	@$(BIN)/ruff format .
@@ -51,7 +54,7 @@ $(VENV)/.test: requirements/test.txt requirements/claude.txt | $(VENV)/bin/pytho
 	@touch $@ $(VENV)/.run
 
 lock:  ## write the lock files anew (needs uv)
-	@for name in run test kubectl; do uv pip compile requirements/$$name.in -o requirements/$$name.txt --universal \
+	@for name in run test kubectl node; do uv pip compile requirements/$$name.in -o requirements/$$name.txt --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -q; done
 	@uv pip compile requirements/claude.in -o requirements/claude.txt --no-deps --universal \
 	  --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate -q
