@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from itertools import chain, repeat
+from typing import TYPE_CHECKING
 
 import discord
 import structlog
@@ -18,10 +19,14 @@ import structlog
 from adapters.discord.files import Attached
 from adapters.discord.people import PLATFORM, May, People
 from adapters.discord.quiet import Quiet
+from adapters.discord.said import attachments_of, is_to, key_of, text_of
 from adapters.discord.wire import Wire
 from orchestrator.errors import Broken, Busy, Gone, Refused, Trouble
 from orchestrator.nouns import Conversation, Inbound, MessageId
 from orchestrator.ports import Artifacts, Notes, Receive
+
+if TYPE_CHECKING:
+    from discord.types.message import Message as MessagePayload
 
 log = structlog.get_logger()
 
@@ -29,6 +34,10 @@ PAUSES = (0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
 """Seconds before what was not taken is brought again, time after time."""
 
 FILE_TRIES = 4
+TOLD_AT = 2
+"""Failures after which a person is told that what they said is not taken yet."""
+
+NOTHING_SAID = "There are neither words nor files in this message that the bot could read."
 MOST_WAITING = 500
 """Messages of a channel that wait; with more, the rest is read back later."""
 
@@ -169,10 +178,7 @@ class Hearing:
         return ear
 
     def _is_to_us(self, message: discord.Message) -> bool:
-        me = self._wire.me
-        answered = message.reference.resolved if message.reference is not None else None
-        mentioned = any(one.id == me for one in message.mentions)
-        return mentioned or (isinstance(answered, discord.Message) and answered.author.id == me)
+        return is_to(self._wire.me, message)
 
     # --- one channel ------------------------------------------------------------------------------------------------
 
@@ -205,23 +211,33 @@ class Hearing:
         if message.author.bot or message.webhook_id is not None or message.type not in _SAID:
             pass
         elif ear.where.thread or self._is_to_us(message):
-            await self._bring(ear, message)
-        ear.last = message.id
+            try:
+                await self._bring(ear, message)
+            except Exception:
+                self.aside += 1
+                log.exception("a message was set aside", key=key_of(message))
+        await self._heard(ear, message.channel.id, message.id)
+
+    async def _heard(self, ear: _Ear, channel: int, last: int) -> None:
+        """Note how far this channel was heard."""
+        ear.last = last
         if not ear.kept:
             return
         try:
-            await self._notes.put({f"live/{message.channel.id}": f"{ear.where.chat} {message.id}"})
+            await self._notes.put({f"live/{channel}": f"{ear.where.chat} {last}"})
         except Broken as why:  # it is read back once more then, and known by its key
-            log.warning("not noted how far a channel was heard", channel=message.channel.id, why=str(why))
+            log.warning("not noted how far a channel was heard", channel=channel, why=str(why))
 
     async def _bring(self, ear: _Ear, message: discord.Message) -> None:
         """Until it is taken, or refused."""
         attached = Attached(
-            _attachments(message), key=_key(message), session=self._wire.files, artifacts=self._artifacts
+            attachments_of(message), key=key_of(message), session=self._wire.files, artifacts=self._artifacts
         )
         for tries, pause in enumerate(chain(PAUSES, repeat(PAUSES[-1])), 1):
             try:
                 inbound = await self._inbound(ear, message, attached, patient=tries < FILE_TRIES)
+                if not inbound.text and not inbound.files and self._may(inbound.person, ear.where):
+                    raise Refused(NOTHING_SAID)  # noqa: TRY301
                 assert self._receive is not None
                 await self._receive(inbound)
             except Refused as why:
@@ -230,6 +246,8 @@ class Hearing:
                 log.info("a message went before it was heard", why=str(why))
             except Trouble as why:
                 log.warning("a message was not taken", again_in=pause, why=str(why))
+                if tries == TOLD_AT:
+                    self._quiet.late(message, str(why))
                 await asyncio.sleep(pause)
                 continue
             return
@@ -239,23 +257,14 @@ class Hearing:
         if self._may(person, ear.where):
             await attached.come(patient=patient)
         return Inbound(
-            key=_key(message),
+            key=key_of(message),
             where=ear.where,
             person=person,
-            text="\n\n".join(filter(None, (self._text(message), *attached.words))),
+            text="\n\n".join(filter(None, (text_of(self._wire.me, message), *attached.words))),
             files=tuple(attached.files),
             quoted=bool(message.message_snapshots),
             message=MessageId(str(message.id)),
         )
-
-    def _text(self, message: discord.Message) -> str:
-        """The words, without the mention that only said to whom they are; forwarded ones with where they are from."""
-        me = self._wire.me
-        text = message.content.replace(f"<@{me}>", "").replace(f"<@!{me}>", "").strip()
-        for snapshot in message.message_snapshots:
-            origin = message.reference.channel_id if message.reference is not None else 0
-            text = f"{text}\n\nForwarded from <#{origin}>:\n{snapshot.content}".strip()
-        return text
 
     # --- reading back -----------------------------------------------------------------------------------------------
 
@@ -265,8 +274,11 @@ class Hearing:
         for pause in chain(PAUSES, repeat(PAUSES[-1])):
             try:
                 while found := await self._page(channel, ear):
-                    for message in found:
-                        await self._hear(ear, message)
+                    for id_, message in found:
+                        if message is None:
+                            await self._heard(ear, channel, id_)
+                        else:
+                            await self._hear(ear, message)
                     pages += 1
                     if len(found) < PAGE or (not ear.where.thread and pages >= MOST_PAGES_ELSEWHERE):
                         break
@@ -281,24 +293,25 @@ class Hearing:
                 continue
             return
 
-    async def _page(self, channel: int, ear: _Ear) -> list[discord.Message]:
+    async def _page(self, channel: int, ear: _Ear) -> list[tuple[int, discord.Message | None]]:
+        """What comes next, oldest first: ids and messages, nothing in the place of one that cannot be read."""
         guild = int(ear.where.chat.partition("/")[0])
 
-        async def read(client: discord.Client) -> list[discord.Message]:
+        async def read(client: discord.Client) -> list[tuple[int, discord.Message | None]]:
             place = client.get_partial_messageable(channel, guild_id=guild)
-            past = place.history(limit=PAGE, after=discord.Object(id=ear.last), oldest_first=True)
-            return [message async for message in past]
+            past = await client.http.logs_from(channel, PAGE, after=ear.last)
+            return sorted(((int(one["id"]), self._made(client, place, one)) for one in past), key=lambda one: one[0])
 
         async with self._reading:
             await asyncio.sleep(READ_EVERY)
             return await self._wire.ask(read)
 
-
-def _key(message: discord.Message) -> str:
-    """The message's name for ever."""
-    return f"{PLATFORM}/{message.channel.id}/{message.id}"
-
-
-def _attachments(message: discord.Message) -> list[discord.Attachment]:
-    """What came along with it, or with what is forwarded in it."""
-    return [*message.attachments, *(one for snap in message.message_snapshots for one in snap.attachments)]
+    def _made(
+        self, client: discord.Client, place: discord.PartialMessageable, raw: MessagePayload
+    ) -> discord.Message | None:
+        try:
+            return client._connection.create_message(channel=place, data=raw)  # noqa: SLF001
+        except Exception as error:  # noqa: BLE001 - whatever the library raises over one message
+            self.aside += 1
+            log.warning("a message of the past could not be read", channel=place.id, error=type(error).__name__)
+            return None

@@ -60,6 +60,11 @@ class Quiet:
         if self._is_due(message):
             self._begin(self._answer(message, words) if aloud else self._mark(message))
 
+    def late(self, message: discord.Message, why: str) -> None:
+        """A message could not be taken, and is tried again."""
+        if self._is_due(message):
+            self._begin(self._answer(message, f"This is not taken yet, and is tried again and again. {why}"))
+
     def tidy(self, notice: discord.Message) -> None:
         """Discord's own line about a dashboard that was pinned goes: it would come again every hour."""
         self._begin(self._wire.ask(lambda client: client.http.delete_message(notice.channel.id, notice.id)))

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from orchestrator.errors import Refused
+from orchestrator.errors import Broken, Refused
 from orchestrator.nouns import Message
 from tests.discord_chat.stage import TOKEN, Home
 from tests.discordapi import Discord
@@ -208,3 +208,44 @@ async def test_a_foreign_server_is_not_heard(home: Home) -> None:
         await asyncio.sleep(10)
     assert home.core.heard == []
     assert home.api.messages(hall)[-1].text == to(home, "/launch evil")
+
+
+async def test_what_has_neither_words_nor_files_is_no_turn(home: Home, ann: Person) -> None:
+    async with home.living() as chat:
+        where = await chat.open(home.where, "A run", key="run-1")
+        sticker = await ann.says(home.thread(where), "")
+        await ann.says(home.channel, to(home, ""))
+        await ann.says(home.thread(where), "a word")
+        await home.core.hears(1)
+        await asyncio.sleep(5)
+    assert home.core.texts == ["a word"]
+    assert list(sticker.reactions) == ["❌"]
+    assert "neither words nor files" in home.api.messages(home.channel)[-1].text
+
+
+async def test_the_bot_s_own_role_is_the_bot(home: Home, ann: Person) -> None:
+    own = next(role.id for role in home.api.guild.roles.values() if role.bot == home.api.world.me.id)
+    home.api.person(None, "Bob", roles=["crew"])
+    crew = next(role.id for role in home.api.guild.roles.values() if role.name == "crew")
+    async with home.living():
+        await ann.says(home.channel, f"<@&{crew}> among ourselves")
+        await ann.says(home.channel, f"<@&{own}> hello")
+        await home.core.hears(1)
+        await asyncio.sleep(5)
+    assert home.core.texts == ["hello"]
+
+
+async def test_a_person_is_told_once_that_their_words_wait(home: Home, ann: Person) -> None:
+    async with home.living() as chat:
+        where = await chat.open(home.where, "A run", key="run-1")
+        home.core.troubles = [Broken("The disk is full.")]
+        await ann.says(home.thread(where), "a hiccup")
+        await home.core.hears(1)
+        assert len(home.api.messages(home.thread(where))) == 1
+        home.core.deaf = Broken("The disk is full.")
+        await ann.says(home.thread(where), "hello")
+        await asyncio.sleep(300)
+        said = [one.text for one in home.api.messages(home.thread(where))]
+        home.core.deaf = None
+        await home.core.hears(2)
+    assert said[2:] == ["This is not taken yet, and is tried again and again. The disk is full."]

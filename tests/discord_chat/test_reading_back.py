@@ -179,3 +179,21 @@ async def test_words_to_the_bot_in_a_channel_it_was_spoken_to_before(home: Home)
         assert await home.core.hears(2) == ["one", "two"]
         await asyncio.sleep(30)
         assert len(home.core.heard) == 2
+
+
+async def test_one_message_that_cannot_be_read_hides_no_other(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    where = await opened(home)
+    await says(home, where, "bad", "second", "third")
+    bad = next(one.id for one in home.api.messages(home.thread(where)) if one.content == "bad")
+    shown = home.api.town.shown
+    monkeypatch.setattr(
+        home.api.town, "shown", lambda one: {**shown(one), **({"attachments": [{}]} if one.id == bad else {})}
+    )
+    async with home.living() as chat:
+        assert await home.core.hears(3) == ["first", "second", "third"]
+        assert chat.pulse().aside == 1
+    reads = len([call for call in home.api.calls if call.method == "GET" and call.route.endswith("messages")])
+    async with home.living() as chat:
+        await asyncio.sleep(60)
+        assert chat.pulse().aside == 0, "it is not read again"
+    assert len([call for call in home.api.calls if call.method == "GET" and call.route.endswith("messages")]) > reads

@@ -64,7 +64,8 @@ def role(one: Role) -> Json:
         "unicode_emoji": None,
         "position": one.position,
         "permissions": str(one.permissions),
-        "managed": False,
+        "managed": one.bot is not None,
+        **({"tags": {"bot_id": str(one.bot)}} if one.bot is not None else {}),
         "mentionable": True,
         "flags": 0,
     }

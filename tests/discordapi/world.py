@@ -33,6 +33,7 @@ class Role:
     name: str
     permissions: int = 0
     position: int = 1
+    bot: int | None = None  # whose own role it is
 
 
 @dataclass
@@ -192,6 +193,7 @@ class World:
             self.me.name,
             int(MEMBER_PERMISSIONS | Permission.MANAGE_MESSAGES | Permission.MANAGE_THREADS | Permission.PIN_MESSAGES),
         )
+        own.bot = self.me.id
         guild.roles[own.id] = own
         guild.members[owner.id] = Member(owner, joined=self.clock.now())
         guild.members[self.me.id] = Member(self.me, [own.id], joined=self.clock.now())
