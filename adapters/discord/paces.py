@@ -1,8 +1,8 @@
 """What each channel bears, as the headers of Discord's answers tell it. Plain arithmetic; it sends and sleeps nothing.
 
 Sends and edits in a channel are buckets of their own. The edits, of which there are many, are what the pace tells; a
-send waits for its own bucket. The last request of a bucket is used only when the bucket is full again soon: until then
-the library sleeps inside that call.
+send waits for its own bucket. The last request of a bucket is used only when the bucket is full again soon: what comes
+next would wait for long.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ START = Pace(burst=5, per=5.0, reserve=1, edit_every=1.2)
 """Until the first answer."""
 
 SOON = 1.5
-"""Seconds that a call may sleep after its work is done."""
+"""Seconds for which a bucket may be empty."""
 
 MOST_CHANNELS = 2000
 

@@ -21,6 +21,7 @@ import structlog
 import yarl
 from discord.gateway import DiscordWebSocket
 
+from adapters.discord.buckets import LONGEST_REST, without_sleep
 from adapters.discord.errors import OUTSIDE, UNREADABLE, Declined, trouble
 from adapters.discord.paces import Paces
 from orchestrator.errors import Broken, Busy, Refused
@@ -38,9 +39,6 @@ SLOWEST = 96 << 10
 
 _TALKATIVE = ("discord.gateway", "discord.http", "discord.webhook")
 """Below INFO these write down every event and address, and with them what an interaction is answered with."""
-
-LONGEST_REST = 10.0
-"""Seconds that a request waits for its own bucket; one that would have to wait longer is `Busy`."""
 
 JSON = "application/json"
 """What Discord's answers are, and what the library takes for JSON."""
@@ -153,7 +151,7 @@ class Wire:
         trace.on_request_start.append(_begun)
         trace.on_request_headers_sent.append(_written)
         trace.on_request_end.append(self._answered)
-        client = self._make(aiohttp.TCPConnector(limit=0), trace)
+        client = without_sleep(self._make(aiohttp.TCPConnector(limit=0), trace))
         _asking.set(_Asking())
         try:
             async with asyncio.timeout(SECONDS):
@@ -254,10 +252,14 @@ async def _written(_session: aiohttp.ClientSession, _context: SimpleNamespace, _
 async def _patience(response: aiohttp.ClientResponse) -> Busy:
     """What a 429 asks for. One that is not Discord's own comes from the edge in front of it and is meant for us all."""
     body = await response.read()  # to its end, so that the connection stays
+    asked = response.headers.get("Retry-After", "")
+    seconds, everywhere = (float(asked) if asked.isdecimal() else 60.0), "Via" not in response.headers
     try:
         told = json.loads(body)
-        seconds, everywhere = float(told["retry_after"]), bool(told.get("global"))
-    except (ValueError, KeyError, TypeError, AttributeError):
-        asked = response.headers.get("Retry-After", "")
-        seconds, everywhere = (float(asked) if asked.isdecimal() else 60.0), True
+        everywhere = everywhere or bool(told.get("global"))
+        seconds = float(told["retry_after"])
+    except KeyError:
+        pass  # some of Discord's own limits name no time
+    except (ValueError, TypeError, AttributeError):
+        everywhere = True
     return Busy("Discord asks for patience.", seconds=seconds, everywhere=everywhere)

@@ -218,3 +218,14 @@ async def test_a_dashboard_of_fifty_one_minutes_is_posted_anew(home: Home) -> No
         await asyncio.sleep(5)
         assert f"{now() - 5:.0f}"[:-1] in shown.text
     assert home.api.told_to_wait == 0
+
+
+async def test_a_limit_that_names_no_time_silences_nobody_else(home: Home) -> None:
+    other = home.of(home.api.text_channel("other"))
+    async with home.chat() as chat:
+        posted = await chat.post(home.where, Message(text="x"), key="x")
+        home.api.fail(EDIT, Fault.curt())
+        with pytest.raises(Busy) as told:
+            await chat.edit(home.where, posted, Message(text="y"))
+        assert not told.value.everywhere
+        await chat.post(other, Message(text="elsewhere"), key="y")

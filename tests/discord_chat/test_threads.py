@@ -143,6 +143,7 @@ async def test_a_receipt_is_one_mark(home: Home) -> None:
     async with home.chat() as chat:
         await chat.sign(home.where, Receipt(source, Got.SEEN))
         assert list(said.reactions) == ["👀"]
+    await asyncio.sleep(1)
     async with home.chat() as chat:
         await chat.sign(home.where, Receipt(source, Got.HEARD))
         assert list(said.reactions) == ["✅"]

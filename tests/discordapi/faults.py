@@ -19,6 +19,7 @@ class Kind(Enum):
 
     BUSY = "busy"
     BANNED = "banned"
+    CURT = "curt"
     STATUS = "status"
     CUT = "cut"
     CUT_AFTER = "cut after"
@@ -49,6 +50,11 @@ class Fault:
     def banned(cls, retry_after: float = 60.0) -> Fault:
         """429 as the edge answers it: no `Via`, no JSON."""
         return cls(Kind.BANNED, seconds=retry_after)
+
+    @classmethod
+    def curt(cls) -> Fault:
+        """429 of a limit that names no time."""
+        return cls(Kind.CURT)
 
     @classmethod
     def broken(cls, status: int = 500) -> Fault:
@@ -110,7 +116,7 @@ class Fault:
                 return cls.refused(int(number["code"]))
             case "hang" | "hang_after":
                 return cls(Kind[name.upper()], seconds=number.get("seconds", 3600.0))
-            case "banned" | "cut" | "cut_after" | "unauthorised" | "garbled" | "hollow":
+            case "banned" | "cut" | "cut_after" | "unauthorised" | "garbled" | "hollow" | "curt":
                 return cls(Kind[name.upper()], seconds=number.get("retry_after", 60.0))
             case _:
                 raise ValueError(f"no such fault: {name}")

@@ -186,6 +186,9 @@ async def _before(api: Discord, fault: Fault, request: web.Request, call: Call) 
             call.banned = True
             headers = {"Retry-After": str(int(fault.seconds))}
             return web.Response(text="error code: 1015", status=429, content_type="text/plain", headers=headers)
+        case Kind.CURT:
+            api.told_to_wait += 1
+            return answer({"message": "Maximum number of edits reached.", "code": 30046}, 429, {})
         case Kind.STATUS:
             return web.Response(text="upstream error", status=fault.status, content_type="text/plain")
         case Kind.REFUSED:
