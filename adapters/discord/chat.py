@@ -153,7 +153,11 @@ class DiscordChat:
 
     def on_interaction(self, interaction: Interaction) -> None:
         """Somebody pressed, typed or filled in something: it waits for nothing else."""
-        if self._group is None or self._receive is None or len(self._taking) >= MOST_INTERACTIONS:
+        if self._group is None or self._receive is None:
+            return
+        if len(self._taking) >= MOST_INTERACTIONS:
+            self.on_defect()
+            log.warning("too many interactions at once", key=key_of(interaction))
             return
         task = self._group.create_task(self._take(interaction, self._receive))
         self._taking.add(task)

@@ -124,7 +124,10 @@ class Interactions:
         """A launch without a task or a file."""
         named = {option["name"] for option in _options(interaction)}
         data: Mapping[str, Any] = interaction.data or {}
-        return data.get("name") == "launch" and named <= {"agent"} and self._is_home(interaction)
+        if data.get("name") != "launch" or not named <= {"agent"} or not self._is_home(interaction):
+            return False
+        person, where = _who(interaction), _where(interaction)
+        return person is not None and where is not None and self._may(person, where)
 
     async def _form(self, interaction: Interaction) -> None:
         agent = next((str(option["value"]) for option in _options(interaction)), "")
@@ -179,7 +182,9 @@ class Interactions:
                 if token is None:
                     log.warning("a button that is not ours was pressed", key=key, person=person.id)
                     raise Refused(NOT_OURS)
-                on = await self._whole(interaction.message.id) if interaction.message else MessageId("")
+                on = MessageId(str(interaction.message.id) if interaction.message else "")
+                if interaction.message and self._may(person, where):
+                    on = await self._whole(interaction.message.id)
                 return Inbound(key=key, where=where, person=person, press=token, on=on)
             case InteractionType.modal_submit:
                 if data.get("custom_id") != FORM:

@@ -61,6 +61,7 @@ class Speaking:
         self._uploads: OrderedDict[str, tuple[float, int]] = OrderedDict()  # keys: when files first failed, how often
         self._looks: OrderedDict[int, str] = OrderedDict()  # the newest look of a message
         self._wholes: OrderedDict[int, MessageId] = OrderedDict()  # parts, and the message that they are of
+        self._recalled = False  # what was said in former lives is looked through once
         self._cards: OrderedDict[int, bool] = OrderedDict()  # whether a message is a card, where that is known
 
     async def post(self, where: Conversation, message: Message, *, key: str, again: bool) -> MessageId:
@@ -118,12 +119,13 @@ class Speaking:
 
     async def whole(self, part: int) -> MessageId:
         """The message of which this is a part."""
-        if part not in self._wholes:
+        if not self._recalled and part not in self._wholes:
             after = ""
             while found := await self._notes.scan("sent/", after=after):
                 after = found[-1][0]
                 for _, text in found:
                     self._joined([int(id_) for id_ in text.partition(" ")[2].split(",") if id_])
+            self._recalled = True
         return self._wholes.get(part, MessageId(str(part)))
 
     def stale(self, message_id: MessageId) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 
@@ -280,3 +280,44 @@ async def test_a_file_comes_with_a_launch(home: Home, *, known: bool) -> None:
 def shown(home: Home, message: Shown, file: Attachment) -> object:
     attachments: list[dict[str, object]] = home.api.town.shown(message)["attachments"]
     return next(one for one in attachments if one["id"] == str(file.id))
+
+
+async def test_a_stranger_gets_no_form(home: Home) -> None:
+    async with home.living():
+        ann = await synced(home)
+        home.strangers.add(str(ann.id))
+        home.core.deaf = Refused("You are not on this bot's list.")
+        done = await ann.slash(home.channel, "launch")
+        await done.finished()
+    assert not done.modal
+    assert "not on this bot's list" in done.content
+
+
+async def test_a_press_does_not_look_through_all_notes(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    async with home.living() as chat:
+        ann, shown = await synced(home), await button(home, chat)
+        looks: list[str] = []
+        scan = home.notes.scan
+
+        async def counted(prefix: str = "", *, after: str = "", limit: int = 1000) -> Sequence[tuple[str, str]]:
+            looks.append(prefix)
+            return await scan(prefix, after=after, limit=limit)
+
+        monkeypatch.setattr(home.notes, "scan", counted)
+        home.strangers.add(str(ann.id))
+        await ann.presses(shown, "Stop")
+        await home.core.hears(1)
+        assert "sent/" not in looks, "and not at all for a stranger"
+        home.strangers.clear()
+        for count in (2, 3, 4):
+            await ann.presses(shown, "Stop")
+            await home.core.hears(count)
+    assert 0 < looks.count("sent/") <= 2
+
+
+async def test_more_at_once_than_can_be_answered_is_counted(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("adapters.discord.chat.MOST_INTERACTIONS", 0)
+    async with home.living() as chat:
+        ann, shown = await synced(home), await button(home, chat)
+        await ann.presses(shown, "Stop")
+        assert chat.pulse().aside == 1
