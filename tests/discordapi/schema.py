@@ -87,9 +87,14 @@ def _value(kind: Any, value: Any, where: str) -> Iterator[str]:
 def _leaf(kind: Any, value: Any, where: str) -> Iterator[str]:
     try:
         # The package spells the loosest objects as bare types that forbid nothing: that is what they are.
-        TypeAdapter(kind).validate_python(value)
+        _judge(kind).validate_python(value)
     except ValidationError as wrong:
         yield f"{where}: {short(value)}: {wrong.errors()[0]['msg']}"
+
+
+@cache
+def _judge(kind: Any) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
 
 
 def _one_of(choices: list[Any], value: Any, where: str) -> Iterator[str]:
