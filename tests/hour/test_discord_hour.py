@@ -89,8 +89,7 @@ async def test_ten_agents_in_ten_threads_for_an_hour() -> None:
             f"{percentile(stale, 0.95):.2f}, p99 {percentile(stale, 0.99):.2f}) times as old as the budget allows"
         )
         assert late <= 3.0
-        assert percentile(stale, 0.99) <= 1.5
-        assert max(stale) <= 3.0, "where a turn ends or an answer is written into its question"
+        assert max(stale) <= 1.5
         for told in fleet.finals:
             (final,) = stands(api, threads, told)
             assert not final.flags & SILENT
