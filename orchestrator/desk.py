@@ -111,7 +111,7 @@ class Desk:
             again = Button("Launch again", f"again:{past}")
             words = "This run has ended, so nobody hears you here. `/launch` starts another."
             await self._answer(inbound, Message(text=words, buttons=(again,)))
-        else:
+        elif inbound.addressed:
             await self._offer(inbound)
 
     def _said(self, state: State, inbound: Inbound) -> Draft | None:

@@ -87,7 +87,8 @@ class Inbound:
 
     `key` names it for ever on every platform (`telegram/<chat>/<message>`): the same key is done once. `quoted` marks
     forwarded material. Edited messages never become an Inbound. `on` is the message whose button was pressed, `message`
-    the person's own, where they wrote one.
+    the person's own, where they wrote one. `addressed` is False for what people say to each other where the bot
+    listens: it means something only where a run lives.
     """
 
     key: str
@@ -99,6 +100,7 @@ class Inbound:
     quoted: bool = False
     on: MessageId = MessageId("")
     message: MessageId = MessageId("")
+    addressed: bool = True
 
     @property
     def source(self) -> Source | None:

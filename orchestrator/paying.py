@@ -16,8 +16,8 @@ from orchestrator.toll import tolled
 
 T = TypeVar("T")
 
-REQUEST_SECONDS = 90.0
-"""The last resort: an adapter has deadlines of its own, and a request that outlives this one counts as unsure."""
+REQUEST_SECONDS = 900.0
+"""The last resort: an adapter has deadlines of its own (a large file takes minutes); what outlives this is unsure."""
 
 LEAST_SECONDS = 0.001
 """No pause is shorter: rounding must never make a place turn on the spot."""

@@ -125,7 +125,9 @@ class Session(Protocol):
 class Runtime(Protocol):
     """Where agentd runs. It knows a run's name and its agent's profile, never its task or what is said."""
 
-    isolation: str  # what stands between the agent and the machine, in words shown on the run's page
+    def isolation(self, agent: Agent) -> str:
+        """What stands between this agent and the machine, in words shown on the run's page."""
+        ...
 
     async def start(self, run: RunId, agent: Agent, *, again: bool = False) -> None:
         """The run's process exists when this returns, or will soon. Starting twice is starting once.

@@ -147,9 +147,9 @@ class Roster:
         async with self._admitting:
             waiting = sorted((run for run in self.live.values() if _queued(run.state)), key=lambda run: run.state.began)
             taken = sum(1 for run in self.live.values() if run.state.admitted and not run.state.ended)
-            admitted = ev.Admitted(self._runtime.isolation)
 
             async def admit(run: LiveRun) -> None:
+                admitted = ev.Admitted(self._runtime.isolation(run.state.agent))
                 await run.write(lambda state: Draft([("admitted", admitted)]) if _queued(state) else None)
 
             for run in waiting[: max(0, self._max_runs - taken)]:

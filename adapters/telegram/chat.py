@@ -39,6 +39,11 @@ PRIVATE = Pace(burst=6, per=6.7, reserve=2, edit_every=1.5)  # never more than 2
 GROUP = Pace(burst=19, per=60.5, reserve=4, edit_every=3.0)  # of 20: one is for a refusal, which is no letter
 OVERALL = Pace(burst=6, per=0.25)  # 24 of the 30 in a second: requests may come a quarter of one late, and together
 
+MENU_AGAIN = 120.0
+"""Seconds after which a chat that had no menu yet is tried again."""
+
+FORGET_EVERY = 6 * 3600.0
+
 
 class TelegramChat:
     """One bot. `async with` opens its connections; `serve` hears people.
@@ -67,10 +72,10 @@ class TelegramChat:
         self._notes = notes
         self._users, self._chats = frozenset(allowed_users), frozenset(allowed_chats)
         self._line = Line(token, api_base=api_base)
-        self._records = Records(notes)
-        self._chains = Chains(notes)
+        self._records = Records(notes, now=clock)
+        self._chains = Chains(notes, now=clock)
         self._speaking = Speaking(
-            self._line, artifacts, records=self._records, chains=self._chains, rich_chats=rich_chats
+            self._line, artifacts, records=self._records, chains=self._chains, rich_chats=rich_chats, now=clock
         )
         self._editing = Editing(self._line, notes, self._speaking, drafts=drafts)
         self._places = Places(
@@ -120,6 +125,7 @@ class TelegramChat:
                 self._inbox = inbox = Inbox(self._notes, group, read=self._read, act=doings.act)
                 await self._hearing.patiently(inbox.resume)
                 group.create_task(self._show_menu())
+                group.create_task(self._forget())
                 if self._door:
                     self._door.inbox = inbox
                     await self._door.watch()
@@ -144,10 +150,21 @@ class TelegramChat:
         await self._records.load()
         await self._chains.prune()
 
+    async def _forget(self) -> None:
+        """Now and then, what nobody will ask for any more."""
+        while True:
+            await asyncio.sleep(FORGET_EVERY)
+            try:
+                await self._records.prune()
+                await self._chains.prune()
+            except Broken as why:
+                log.warning("old notes not dropped", why=str(why), again_in=FORGET_EVERY)
+
     async def _show_menu(self) -> None:
         for pause in chain(AGAIN_SECONDS, repeat(AGAIN_SECONDS[-1])):
             try:
-                await self._menu.show()
+                while not await self._menu.show():  # noqa: ASYNC110 - nothing says that somebody pressed Start
+                    await asyncio.sleep(MENU_AGAIN)
             except Broken as why:
                 log.warning("menu not shown", why=str(why), again_in=pause)
                 await asyncio.sleep(pause)

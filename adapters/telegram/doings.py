@@ -91,6 +91,7 @@ class Doings:
             files=files,
             quoted=first.quoted,
             message=MessageId(str(first.message)),
+            addressed=any(part.addressed for part in parts),
         )
         try:
             await self._receive(inbound)

@@ -28,7 +28,10 @@ ANSWER_SECONDS = 20.0
 CONNECT_SECONDS = 10.0
 UPLOAD_SECONDS = 60.0
 LONGEST_SECONDS = 75.0
-"""The end of any request, however slowly its bytes trickle; less than the office waits."""
+"""The end of any request, however slowly its bytes trickle; a file has more by its size."""
+
+SLOWEST_UPLOAD = 96 * 1024
+"""Bytes a second that a line must carry for a file to be given all the time it needs."""
 
 MOST_CONNECTIONS = 64
 MOST_UPDATES = 100

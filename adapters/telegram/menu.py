@@ -43,8 +43,11 @@ class Menu:
         self._commands = commands
         self._scopes = sorted(set(scopes))
 
-    async def show(self) -> None:
-        """Bring it up to date. Raises `Broken` when Telegram cannot be reached; a chat it does not know yet waits."""
+    async def show(self) -> bool:
+        """Bring it up to date; whether it is everywhere now. Raises `Broken` when Telegram cannot be reached.
+
+        A chat that Telegram does not know yet, because nobody has pressed Start there, is left for another time.
+        """
         known = json.loads(await one(self._notes, NOTE) or "{}")
         shown: dict[str, str] = {}
         for name, scope, language, commands in self._wanted():
@@ -57,6 +60,7 @@ class Menu:
                 shown[name] = known[name]
         if shown != known:
             await self._notes.put({NOTE: json.dumps(shown)})
+        return shown.keys() >= {name for name, *_ in self._wanted()}
 
     def _wanted(self) -> Iterator[tuple[str, BotCommandScope, str, Sequence[BotCommand]]]:
         yield "default/", BotCommandScopeDefault(), "", []

@@ -97,8 +97,12 @@ class Records:
 
     async def load(self) -> None:
         """Learn from the last days' records, and drop those that are older. Once is enough."""
-        if self._loaded:
-            return
+        if not self._loaded:
+            await self.prune()
+            self._loaded = True
+
+    async def prune(self) -> None:
+        """Drop the records that are too old to be asked for."""
         old: dict[str, str | None] = {}
         async for name, text in every(self._notes, "sent/"):
             record = _parsed(text)
@@ -109,7 +113,6 @@ class Records:
                 self.saw(record.chat, message)
         if old:
             await self._notes.put(old)
-        self._loaded = True
 
     async def get(self, key: str) -> Record | None:
         """How far this key has come."""

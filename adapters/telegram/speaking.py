@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
+from contextlib import suppress
 from dataclasses import replace
 
 import structlog
@@ -16,7 +17,7 @@ from telegram import InputFile, LinkPreviewOptions, ReplyParameters
 
 from adapters.telegram.errors import Missing, NotOurs, Same
 from adapters.telegram.keyed import Locks, Newest
-from adapters.telegram.line import Line
+from adapters.telegram.line import LONGEST_SECONDS, SLOWEST_UPLOAD, Line
 from adapters.telegram.parts import Document, Part, Text, parts
 from adapters.telegram.places import Chains, chat_id, root_id, topic_id
 from adapters.telegram.sent import Ids, Record, Records
@@ -27,6 +28,12 @@ from orchestrator.ports import Artifacts
 log = structlog.get_logger()
 
 MOST_PROBES = 10
+MOST_BACK = 5
+"""Ids below a message that was sent again, of which one may be its twin."""
+
+MOST_UPLOADS = 3
+"""Attempts at a file of which nobody knows what became; then words stand in its place."""
+
 MOST_MISSES = 3
 """So many ids in a row beyond the highest known one that do not exist: then nothing came after it."""
 
@@ -55,6 +62,7 @@ class Speaking:
         self._rich = set(rich_chats)
         self._locks = Locks()
         self._unsent: Newest[str, bool] = Newest(1_000)
+        self._uploads: Newest[tuple[str, str], int] = Newest(1_000)  # attempts at a file that ended nobody knows how
         self.looks: Newest[tuple[int, int], str] = Newest(2_000)
 
     async def post(self, where: Conversation, message: Message, *, key: str, again: bool = False) -> MessageId:
@@ -111,12 +119,15 @@ class Speaking:
         record = record or Record(chat)
         for part in made[len(record.ids.all) :]:
             found = await self._find(chat, part, after=record.after) if doubtful else None
-            doubtful = False
             if found is None:
                 if record.after != self._records.high(chat):
                     record = replace(record, after=self._records.high(chat))
                     await self._records.put(key, record)
+                after = record.after
                 found = await self._attempt(where, part, key=key, silent=silent)
+                if doubtful:
+                    await self._drop_twin(chat, part, found, after=after)
+            doubtful = False
             self._records.saw(chat, found)
             ids = record.ids
             ids = Ids((*ids.texts, found), ids.files) if isinstance(part, Text) else Ids(ids.texts, (*ids.files, found))
@@ -133,11 +144,18 @@ class Speaking:
             log.warning("sent but not noted", key=key, why=str(error))
 
     async def _attempt(self, where: Conversation, part: Part, *, key: str, silent: bool) -> int:
+        """Send it. A file whose uploads end in nothing that is known gives its place to words."""
+        tried = (key, part.name) if isinstance(part, Document) else None
+        if tried and (self._uploads.get(tried) or 0) >= MOST_UPLOADS:
+            words = Message(status=f"⚠ {tried[1]} could not be sent: the upload did not come to its end")
+            (part, *_) = await parts(words, self._artifacts, as_rich=False)
         try:
             return await self._send(where, part, silent=silent, reply_to=root_id(where))
         except Trouble as error:
             if not (isinstance(error, Broken) and error.unsure):
                 self._unsent.put(key, value=True)
+            elif tried:
+                self._uploads.put(tried, (self._uploads.get(tried) or 0) + 1)
             raise
 
     async def _send(self, where: Conversation, part: Part, *, silent: bool, reply_to: int | None) -> int:
@@ -188,7 +206,7 @@ class Speaking:
         self, where: Conversation, part: Document, *, silent: bool, reply_to: int | None, photo: bool
     ) -> int:
         chat = chat_id(where)
-        async with self._line.told() as bot:
+        async with self._line.told(within=LONGEST_SECONDS + len(part.content) / SLOWEST_UPLOAD) as bot:
             send = bot.send_photo if photo else bot.send_document
             sent = await send(
                 chat,
@@ -221,6 +239,21 @@ class Speaking:
                     misses += candidate > high
             candidate += 1
         return None
+
+    async def _drop_twin(self, chat: int, part: Part, found: int, *, after: int) -> None:
+        """Take the earlier one away, when there was one beyond all that was looked at; right below is where it is.
+
+        Where the bot does not see what people write, the ids had gone further than it knew.
+        """
+        for candidate in range(found - 1, max(after, found - 1 - MOST_BACK), -1):
+            if self._records.knows(chat, candidate):
+                continue
+            with suppress(Missing):
+                if await self._is(chat, candidate, part):
+                    log.info("taken away what stood twice", chat=chat, message=candidate)
+                    async with self._line.told() as bot:
+                        await bot.delete_message(chat, candidate)
+                    return
 
     async def _is(self, chat: int, message: int, part: Part) -> bool:
         """Whether this message is that part, or could be made to be. Raises `Missing`."""

@@ -9,9 +9,9 @@ import pytest
 from agent import wire
 from agent.wire import Command
 from orchestrator.errors import Broken, Gone
-from orchestrator.nouns import Conversation, Got, Message, Person, Phase, Receipt, Standing, Typing
+from orchestrator.nouns import Conversation, Got, Inbound, Message, Person, Phase, Receipt, Standing, Typing
 from orchestrator.run import run_id
-from tests.core.world import LOBBY, World
+from tests.core.world import LOBBY, ME, World
 from tests.fakes.runtime import FakePod
 
 pytestmark = pytest.mark.looptime
@@ -180,3 +180,14 @@ async def test_a_link_to_an_agent_asks_before_it_starts_one() -> None:
         await world.say("/start l_nobody")
         await world.until(lambda: "`nobody` of this link cannot start here" in world.looks(LOBBY)[-1].text)
         assert await world.room.suggest(BOB, THERE, "EC") == [("echo", "says everything back")]  # type: ignore[union-attr]
+
+
+async def test_what_people_say_to_each_other_is_offered_to_no_agent() -> None:
+    world = World()
+    async with world.life():
+        assert world.room
+        await world.room.receive(Inbound("among/1", LOBBY, ME, text="Bob, are you coming to lunch?", addressed=False))
+        await world.say("mend the roof")
+        await world.until(lambda: world.looks(LOBBY))
+        await asyncio.sleep(60)
+        assert [look.text for look in world.looks(LOBBY)] == ["mend the roof"]

@@ -1,0 +1,90 @@
+"""What a bot meets in a year: ids that went on unseen, slow lines, old notes, people who talk to each other."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from adapters.telegram.chat import FORGET_EVERY, MENU_AGAIN, TelegramChat
+from adapters.telegram.sent import KEPT
+from orchestrator.commands import COMMANDS
+from orchestrator.errors import Broken
+from orchestrator.nouns import ArtifactId, File, Message
+from tests.botapi import ROOMY, BotApi, Fault, Kind
+from tests.fakes.artifacts import MemoryArtifacts
+from tests.fakes.notes import MemoryNotes
+from tests.telegram_chat.scene import ANN, Core, Scene, scene, until
+
+pytestmark = pytest.mark.looptime
+
+
+@pytest.mark.parametrize("unseen", [0, 5, 15, 40])
+async def test_a_final_stands_once_where_the_bot_does_not_see_what_people_write(unseen: int) -> None:
+    async with scene() as s, s.life() as chat:
+        await chat.post(s.there, Message(text="first"), key="a")
+        s.api.street.bot_becomes(s.group, "member", by=s.ann)
+        for n in range(unseen):
+            await s.ann.says(s.group, f"among ourselves {n}")
+        s.api.fail("sendMessage", Fault(Kind.CUT_AFTER))
+        with pytest.raises(Broken):
+            await chat.post(s.there, Message(text="the final"), key="b")
+        await chat.post(s.there, Message(text="the final"), key="b", again=True)
+        assert s.words(s.group) == ["first", "the final"]
+
+
+async def test_a_file_that_the_line_cannot_carry_gives_its_place_to_words() -> None:
+    async with scene() as s, s.chat() as chat:
+        artifact = await _kept(s, b"x" * 1000)
+        message = Message(text="see the file", files=(File(artifact, "big.bin", 1000),))
+        s.api.fail("sendDocument", Fault(Kind.HALF_OPEN), times=100)
+        for attempt in range(3):
+            with pytest.raises(Broken):
+                await chat.post(s.here, message, key="a", again=attempt > 0)
+        await chat.post(s.here, message, key="a", again=True)
+        assert s.words(s.home)[0] == "see the file"
+        assert "big.bin could not be sent" in s.words(s.home)[-1]
+
+
+async def test_notes_of_long_ago_go_while_it_lives() -> None:
+    now = 1_000_000.0
+    async with scene() as s:
+        chat = TelegramChat(s.notes, s.artifacts, token=s.api.token, api_base=s.api.url, clock=lambda: now)
+        async with s.serving(chat):
+            await chat.post(s.here, Message(text="old"), key="old")
+            await until(lambda: any(name.startswith("sent/") for name in s.notes.texts))
+            now += KEPT + 1
+            await asyncio.sleep(FORGET_EVERY + 60)
+            assert not any(name.startswith("sent/") for name in s.notes.texts)
+
+
+async def test_a_menu_comes_when_somebody_presses_start_after_the_bot_began() -> None:
+    async with BotApi(limits=ROOMY) as api:
+        notes, core = MemoryNotes(), Core()
+        chat = TelegramChat(
+            notes, MemoryArtifacts(), token=api.token, api_base=api.url, commands=COMMANDS, allowed_users=[ANN]
+        )
+        async with chat:
+            task = asyncio.create_task(chat.serve(core))
+            await until(lambda: api.called("setMyCommands"))
+            await asyncio.sleep(5)
+            assert f"{ANN}/" not in notes.texts.get("menu", "")
+            ann = api.person(ANN, "Ann")
+            await ann.says(api.private(ann), "/start")
+            await asyncio.sleep(MENU_AGAIN + 5)
+            task.cancel()
+            await asyncio.wait([task])
+        assert f"{ANN}/" in notes.texts.get("menu", "")
+
+
+async def test_what_people_say_to_each_other_is_not_addressed() -> None:
+    async with scene() as s, s.life():
+        await s.ann.says(s.group, "Bob, are you coming to lunch?")
+        await s.ann.says(s.group, "/help")
+        heard = await s.hears(2)
+        assert [one.addressed for one in heard] == [False, True]
+
+
+async def _kept(s: Scene, content: bytes) -> ArtifactId:
+    await s.artifacts.piece("up", 0, content)
+    return await s.artifacts.complete("up")
