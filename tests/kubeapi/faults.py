@@ -1,0 +1,102 @@
+"""Trouble on demand: what goes wrong with which of the next requests.
+
+It only remembers and hands out; the front does it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+ANY = "any"
+
+
+class Kind(Enum):
+    """The ways in which a request goes wrong."""
+
+    STATUS = "status"
+    SLOW = "slow"
+    HANG = "hang"
+    CUT = "cut"
+    CUT_AFTER = "cut after"
+    GARBLED = "garbled"
+    EXPIRED = "expired"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One way to fail; made by the functions below."""
+
+    kind: Kind
+    seconds: float = 0.0
+    code: int = 0
+
+    @classmethod
+    def status(cls, code: int = 500) -> Fault:
+        """A Status with this code, and nothing was done."""
+        return cls(Kind.STATUS, code=code)
+
+    @classmethod
+    def busy(cls, retry_after: float = 1.0) -> Fault:
+        """429 with this patience."""
+        return cls(Kind.STATUS, code=429, seconds=retry_after)
+
+    @classmethod
+    def slow(cls, seconds: float) -> Fault:
+        """The answer is right and comes late."""
+        return cls(Kind.SLOW, seconds=seconds)
+
+    @classmethod
+    def hang(cls) -> Fault:
+        """No answer comes, and nothing was done."""
+        return cls(Kind.HANG)
+
+    @classmethod
+    def cut(cls) -> Fault:
+        """The connection breaks before anything was done."""
+        return cls(Kind.CUT)
+
+    @classmethod
+    def cut_after(cls) -> Fault:
+        """The work is done, and the connection breaks before the answer."""
+        return cls(Kind.CUT_AFTER)
+
+    @classmethod
+    def garbled(cls) -> Fault:
+        """Something in between answers, in HTML."""
+        return cls(Kind.GARBLED)
+
+    @classmethod
+    def expired(cls) -> Fault:
+        """A watch begins, and its one event is an ERROR with 410."""
+        return cls(Kind.EXPIRED)
+
+
+@dataclass
+class Planned:
+    """A fault that waits for its request."""
+
+    request: str
+    fault: Fault
+    left: int
+
+
+class Faults:
+    """What is planned, first come, first failed."""
+
+    def __init__(self) -> None:
+        self.planned: list[Planned] = []
+
+    def plan(self, request: str, fault: Fault, *, times: int) -> None:
+        """Let the next requests like "create pods", "get pods/log", "watch" or "any" fail."""
+        self.planned.append(Planned(request, fault, times))
+
+    def take(self, verb: str, resource: str) -> Fault | None:
+        """The fault that is due to this request."""
+        for planned in self.planned:
+            if planned.request in {ANY, verb, f"{verb} {resource}"}:
+                planned.left -= 1
+                if planned.left <= 0:
+                    self.planned.remove(planned)
+                return planned.fault
+        return None
