@@ -54,8 +54,6 @@ class Kept:
 class LocalRuntime:
     """Use it as `async with`; leaving it ends the watching and no agent. `env`: what agents get on top of PATH & Co."""
 
-    isolation = "no isolation: a plain process on this machine, with your user's rights"
-
     def __init__(self, root: Path, *, python: str, env: Mapping[str, str], look_seconds: float = LOOK_SECONDS) -> None:
         self._plot = Plot(root.absolute())
         self._python = python
@@ -82,6 +80,10 @@ class LocalRuntime:
         for session in list(self._attached.values()):
             session.close()
         await self._tasks.__aexit__(kind, error, trace)
+
+    def isolation(self, agent: Agent) -> str:
+        """See `orchestrator.ports.Runtime`."""
+        return "no isolation: a plain process on this machine, with your user's rights"
 
     async def start(self, run: RunId, agent: Agent, *, again: bool = False) -> None:
         """See `orchestrator.ports.Runtime`. Nothing of the profile concerns a plain process."""

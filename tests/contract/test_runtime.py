@@ -1,4 +1,7 @@
-"""What every Runtime promises, asked of the fake and of real processes. Frames are made by `Put`: each is one Heard."""
+"""What every Runtime promises, asked of the fake, of real processes, and of pods of such behind an API server.
+
+Frames are made by `Put`: each is one Heard.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import asyncio
 import base64
 import os
 import random
+import shutil
 import signal
 import sys
 import time
@@ -17,6 +21,7 @@ from typing import Protocol, TypeVar
 
 import pytest
 
+from adapters.kubernetes import Door, Guest, KubernetesRuntime
 from adapters.local import LocalRuntime
 from adapters.local.folder import Folder
 from agent.wire import Beat, Command, Finished, Frame, Heard, Order, Put, Resume, Stop
@@ -24,6 +29,7 @@ from orchestrator.errors import Broken, Busy, Gone
 from orchestrator.nouns import Agent, RunId
 from orchestrator.ports import Runtime, Session
 from tests.fakes.runtime import FakeRuntime
+from tests.kubeapi import KubeApi
 
 AGENT = Agent(name="rehearsal", driver="rehearsal", script="welcome")
 RUN = RunId("r-1")
@@ -46,6 +52,7 @@ class House(Protocol):
     """An implementation with what a suite must do behind its back."""
 
     runtime: Runtime
+    revives: bool  # whether somebody else than the bot starts again what died
 
     async def new_life(self) -> None:
         """The bot was gone and is here again: `runtime` is another object over the same data."""
@@ -65,6 +72,8 @@ class House(Protocol):
 
 
 class FakeHouse:
+    revives = False
+
     def __init__(self) -> None:
         self.fake = FakeRuntime()
         self.runtime: Runtime = self.fake
@@ -87,6 +96,8 @@ class FakeHouse:
 
 
 class LocalHouse:
+    revives = False
+
     def __init__(self, root: Path) -> None:
         self._root = root
         self._live = AsyncExitStack()
@@ -118,10 +129,60 @@ class LocalHouse:
         await self._live.aclose()
 
 
-@pytest.fixture(params=["fake", "local"])
+def _empty(folder: Path) -> None:
+    shutil.rmtree(folder)
+    folder.mkdir()
+
+
+class KubernetesHouse:
+    revives = True
+
+    def __init__(self, api: KubeApi, kubeconfig: Path) -> None:
+        self.api = api
+        self._door = Door(namespace=api.namespace, kubeconfig=str(api.kubeconfig(kubeconfig)))
+        self._live = AsyncExitStack()
+        self.runtime: Runtime
+
+    async def new_life(self) -> None:
+        await self._live.aclose()
+        self.runtime = await self._live.enter_async_context(KubernetesRuntime(self._door, Guest(image="agent:1")))
+
+    async def kill(self, run: RunId) -> None:
+        life = self.api.life(run)
+        before = await eventually(lambda: life.container)
+        life.crash()
+        await eventually(lambda: life.container is not before)
+
+    async def lose_state(self, run: RunId) -> None:
+        life = self.api.life(run)
+        await eventually(lambda: life.container)
+        self.api.node.dead = True  # so that it is not started again at once
+        life.crash()
+        await eventually(lambda: life.container is None)
+        await asyncio.to_thread(_empty, Path(life.places.here("/state")))
+        self.api.node.revive()
+
+    async def tear(self, run: RunId) -> None:
+        container = await eventually(lambda: self.api.life(run).container)
+        await container.write(b'{"id":"torn","do":"put","body":{"na')
+
+    async def leave(self) -> None:
+        for run in await self.runtime.pods():
+            await self.runtime.stop(run)
+        await self._live.aclose()
+
+
+@pytest.fixture(params=["fake", "local", "kubernetes"])
 async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[House]:
     if request.param == "fake":
         yield FakeHouse()
+        return
+    if request.param == "kubernetes":
+        async with KubeApi() as api:
+            cluster = KubernetesHouse(api, tmp_path / "kubeconfig")
+            await cluster.new_life()
+            yield cluster
+            await cluster.leave()
         return
     local = LocalHouse(tmp_path / "runs")
     await local.new_life()
@@ -226,7 +287,7 @@ async def tell(house: House, count: int) -> Listener:
 
 
 async def test_it_says_what_stands_between_an_agent_and_the_machine(house: House) -> None:
-    assert house.runtime.isolation
+    assert house.runtime.isolation(AGENT)
 
 
 async def test_in_the_beginning_there_is_nothing(house: House) -> None:
@@ -410,11 +471,12 @@ async def test_one_that_died_without_the_bot_is_started_by_the_next(house: House
     listener = await tell(house, 1)
     await house.new_life()
     await house.kill(RUN)
-    assert not (await house.runtime.pods())[RUN].alive
-    assert (await house.runtime.pods())[RUN].words
-    with pytest.raises(Gone):
-        async with house.runtime.attach(RUN):
-            pass
+    if not house.revives:
+        assert not (await house.runtime.pods())[RUN].alive
+        assert (await house.runtime.pods())[RUN].words
+        with pytest.raises(Gone):
+            async with house.runtime.attach(RUN):
+                pass
     await house.runtime.start(RUN, AGENT)
     async with attached(house.runtime) as session:
         await session.send(put(1))

@@ -292,8 +292,6 @@ class FakeSession:
 class FakeRuntime:
     """Pods by run. `fail("start", Broken("…"))` makes the next call of that method raise."""
 
-    isolation = "no isolation: a fake in a test"
-
     def __init__(self, *, behave: Behave | None = None, clock: Callable[[], float] = time.time) -> None:
         self.behave = behave  # what pods made from now on do
         self.busy = ""  # the words that pods made from now on start with
@@ -304,6 +302,9 @@ class FakeRuntime:
         self._pods: dict[RunId, FakePod] = {}
         self._clock = clock
         self._failing: dict[str, deque[Trouble]] = {}
+
+    def isolation(self, agent: Agent) -> str:
+        return "no isolation: a fake in a test"
 
     async def start(self, run: RunId, agent: Agent, *, again: bool = False) -> None:
         self.started.append(run)

@@ -1,0 +1,92 @@
+"""The API server's refusals and the network's failures as the four kinds of trouble: decided here alone."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import aiohttp
+from kubernetes_asyncio.client.exceptions import ApiException
+from kubernetes_asyncio.config import ConfigException
+
+from orchestrator.errors import Broken, Busy, Gone, Refused, Trouble
+
+QUOTA_SECONDS = 5.0
+BUSY_SECONDS = 1.0
+QUOTA = re.compile(r"exceeded quota: .*", re.DOTALL)
+NO_CLASS = re.compile(r'RuntimeClass "?(?P<name>[^" ]+)"? not found')
+NO_PRIORITY = re.compile(r"no PriorityClass with name (?P<name>\S+) was found")
+
+
+class Expired(Exception):
+    """A resource version that the server has forgotten: list again."""
+
+
+def trouble(code: int, body: bytes | str, *, doing: str, retry_after: str = "") -> Trouble:
+    """What a refusal of the API server means. `doing` is what we were at, as in "to start r-1"."""
+    message = _message(body)
+    said = f": {message}" if message else ""
+    match code:
+        case 401:
+            return Broken(f"The cluster does not accept the bot's credential, which was needed {doing}.")
+        case 403 if QUOTA.search(message):
+            return Busy(f"The cluster's quota is used up: {_short(message)}", seconds=QUOTA_SECONDS)
+        case 403:
+            return Refused(_forbidden(message, doing))
+        case 404:
+            return Gone(f"The cluster does not know what is needed {doing}{said}")
+        case 409:
+            return Busy(f"The cluster has something in the way {doing}{said}", seconds=BUSY_SECONDS)
+        case 429:
+            return Busy("The cluster's API asks for patience.", seconds=_seconds(retry_after), everywhere=True)
+        case code if code >= 500:
+            return Broken(f"The cluster's API failed {doing} ({code}){said}", unsure=True)
+        case _:
+            return Refused(f"The cluster refuses {doing} ({code}){said}")
+
+
+@contextmanager
+def as_trouble(doing: str) -> Iterator[None]:
+    """What the client raises is the trouble that the ports promise."""
+    try:
+        yield
+    except ApiException as error:
+        raise trouble(error.status or 500, error.body or error.reason or "", doing=doing) from None
+    except TimeoutError:
+        raise Broken(f"The cluster's API did not answer in time {doing}.", unsure=True) from None
+    except (aiohttp.ClientError, ConfigException, OSError) as error:
+        raise Broken(f"The cluster's API cannot be reached {doing}: {error}", unsure=True) from None
+
+
+def _message(body: bytes | str) -> str:
+    """The sentence in a Status, or the text itself."""
+    text = body.decode("utf-8", "replace") if isinstance(body, bytes) else body
+    try:
+        status = json.loads(text)
+    except ValueError:
+        return _short(text.strip())
+    return _short(str(status.get("message", ""))) if isinstance(status, dict) else ""
+
+
+def _forbidden(message: str, doing: str) -> str:
+    if found := NO_CLASS.search(message):
+        return (
+            f"This cluster has no runtime class {found['name']}. Install it, or set RUNTIME_CLASS (or the profile's "
+            "isolation) to one that it has: kata-clh, kata-qemu, gvisor, or none."
+        )
+    if found := NO_PRIORITY.search(message):
+        return f"This cluster has no priority class {found['name']}; k8s/base brings it."
+    if "violates PodSecurity" in message:
+        return f"The namespace's pod security refuses the agent's pod: {message}"
+    return f"The bot may not do what is needed {doing}: {message}"
+
+
+def _short(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= 400 else text[:399] + "…"
+
+
+def _seconds(text: str) -> float:
+    return float(text) if text.strip().isdigit() else BUSY_SECONDS

@@ -1,0 +1,190 @@
+"""From a run and its agent to a pod, by a pure function. It knows no API and nothing of what will be said to the agent.
+
+The pod needs no shared volume: credentials come by Secret, everything else by the pipe, so that it works where the
+guest shares no filesystem with its host. Its folders are emptyDirs, which outlive the container and not the pod.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from orchestrator.errors import Refused
+from orchestrator.nouns import Agent, RunId
+
+Body = dict[str, Any]
+
+NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
+CLASS = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
+CPU = re.compile(r"(?P<cores>\d+(\.\d{1,3})?)|(?P<milli>\d+)m")
+MEMORY = re.compile(r"[1-9]\d*(Ki|Mi|Gi|Ti|k|M|G|T)?")
+
+CONTAINER = "agent"
+PLAIN = "none"
+"""The runtime class that means: none, whatever containers are on that node."""
+
+MANAGED = {"app.kubernetes.io/managed-by": "army-bot", "app.kubernetes.io/part-of": "army"}
+"""By these labels the bot knows its own pods."""
+
+RUN = "army/run"
+START_SECONDS = "army/start-seconds"
+
+CREDENTIALS = ("ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN")
+GRACE_SECONDS = 45
+"""agentd gives the CLI up to 15 seconds to close; the rest is for what it prints last."""
+
+MARGIN_SECONDS = 900
+"""The bot ends a run that is over its limits; the cluster does so only when there is no bot for longer than this."""
+
+FOLDERS: Mapping[str, tuple[str, str]] = {
+    "state": ("/state", "2Gi"),
+    "work": ("/work", "6Gi"),
+    "home": ("/home/agent", "512Mi"),
+    "tmp": ("/tmp", "1Gi"),  # noqa: S108 - a folder of the pod
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """What all pods of this cluster have in common."""
+
+    image: str
+    runtime_class: str = "kata-fc"
+    secret: str = "agent-credentials"  # noqa: S105 - the name of one
+    priority_class: str = "agents"
+
+
+def class_of(agent: Agent, guest: Guest) -> str:
+    """The runtime class of this agent's pods; empty for none. Raises `Refused` for what cannot be one."""
+    name = agent.isolation or guest.runtime_class
+    if name == PLAIN:
+        return ""
+    if not CLASS.fullmatch(name):
+        raise Refused(
+            f"{name[:60]!r} cannot be a runtime class; kata-fc, kata-clh, kata-qemu, gvisor and none are known."
+        )
+    return name
+
+
+def isolation_of(runtime_class: str) -> str:
+    """What stands between an agent and its node, for people."""
+    match runtime_class:
+        case "":
+            return "container: no runtime class, the node's kernel is shared"
+        case "kata-fc":
+            return "microVM (Firecracker, runtime class kata-fc)"
+        case "kata-clh":
+            return "microVM (Cloud Hypervisor, runtime class kata-clh)"
+        case "kata-qemu":
+            return "microVM (QEMU, runtime class kata-qemu)"
+        case "gvisor":
+            return "a kernel in user space (gVisor, runtime class gvisor)"
+        case other:
+            return f"whatever the runtime class {other} gives"
+
+
+def check_name(run: RunId) -> RunId:
+    """The run, if it can be a pod's name. Raises `Refused`."""
+    if not NAME.fullmatch(run):
+        raise Refused(f"{run[:60]!r} cannot be the name of a run.")
+    return run
+
+
+def pod_of(run: RunId, agent: Agent, guest: Guest) -> Body:
+    """The pod of a run. Raises `Refused` with a sentence where the profile makes no sense to a cluster."""
+    runtime_class = class_of(agent, guest)
+    container: Body = {
+        "name": CONTAINER,
+        "image": guest.image,
+        "stdin": True,
+        "stdinOnce": False,  # stdin stays open when the bot goes; it comes back
+        "tty": False,
+        "env": [{"name": "HOME", "value": FOLDERS["home"][0]}, *_credentials(agent, guest)],
+        "resources": _resources(agent),
+        "securityContext": {
+            "allowPrivilegeEscalation": False,
+            "readOnlyRootFilesystem": True,
+            "capabilities": {"drop": ["ALL"]},
+        },
+        "volumeMounts": [{"name": name, "mountPath": path} for name, (path, _) in FOLDERS.items()],
+    }
+    spec: Body = {
+        "restartPolicy": "OnFailure",
+        "activeDeadlineSeconds": int(agent.limits.life + agent.limits.start) + MARGIN_SECONDS,
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "priorityClassName": guest.priority_class,
+        "securityContext": {
+            "runAsNonRoot": True,
+            "runAsUser": 1000,
+            "runAsGroup": 1000,
+            "fsGroup": 1000,
+            "seccompProfile": {"type": "RuntimeDefault"},
+        },
+        "topologySpreadConstraints": [
+            {
+                "maxSkew": 1,
+                "topologyKey": "kubernetes.io/hostname",
+                "whenUnsatisfiable": "ScheduleAnyway",
+                "labelSelector": {"matchLabels": {"app.kubernetes.io/name": "agent"}},
+            }
+        ],
+        "containers": [container],
+        "volumes": [{"name": name, "emptyDir": {"sizeLimit": size}} for name, (_, size) in FOLDERS.items()],
+    }
+    if runtime_class:
+        spec["runtimeClassName"] = runtime_class
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": _metadata(run, agent, runtime_class), "spec": spec}
+
+
+def _metadata(run: RunId, agent: Agent, runtime_class: str) -> Body:
+    return {
+        "name": check_name(run),
+        "labels": {
+            "app.kubernetes.io/name": "agent",
+            "app.kubernetes.io/instance": run,
+            "app.kubernetes.io/component": "agent",
+            **MANAGED,
+            RUN: run,
+            "army/agent": _label(agent.name),
+        },
+        "annotations": {
+            "kubectl.kubernetes.io/default-container": CONTAINER,
+            "cluster-autoscaler.kubernetes.io/safe-to-evict": "false",  # its state would not move along
+            "army/agent": agent.name,
+            "army/isolation": isolation_of(runtime_class),
+            START_SECONDS: str(int(agent.limits.start)),
+        },
+    }
+
+
+def _label(text: str) -> str:
+    """The text as a label may be: the whole of it stands in an annotation."""
+    return re.sub(r"[^A-Za-z0-9._-]", "-", text)[:63].strip("._-")
+
+
+def _credentials(agent: Agent, guest: Guest) -> list[Body]:
+    """What the model is asked with; an agent that asks none gets none. Keys that the Secret lacks are left out."""
+    if agent.driver == "rehearsal":
+        return []
+    return [
+        {"name": key, "valueFrom": {"secretKeyRef": {"name": guest.secret, "key": key, "optional": True}}}
+        for key in CREDENTIALS
+    ]
+
+
+def _resources(agent: Agent) -> Body:
+    """Memory is had for sure, so that agents do not kill each other; of its CPU an agent needs a quarter, mostly."""
+    cpu = CPU.fullmatch(agent.cpu)
+    milli = 0 if cpu is None else int(cpu["milli"]) if cpu["milli"] else round(float(cpu["cores"]) * 1000)
+    if not 10 <= milli <= 256_000:
+        raise Refused(f"The profile's cpu is {agent.cpu[:40]!r}; it is a number of cores, like 1, 0.5 or 500m.")
+    if not MEMORY.fullmatch(agent.memory):
+        raise Refused(f"The profile's memory is {agent.memory[:40]!r}; it is an amount of bytes, like 1Gi or 512Mi.")
+    return {
+        "requests": {"cpu": f"{max(10, milli // 4)}m", "memory": agent.memory, "ephemeral-storage": "1Gi"},
+        "limits": {"cpu": f"{milli}m", "memory": agent.memory, "ephemeral-storage": "10Gi"},
+    }

@@ -1,0 +1,292 @@
+"""The port Runtime in a cluster: a run is a pod of its name, and what is known of all pods comes from one watch.
+
+The cluster keeps pods alive, not the bot: agentd that dies is started again by its node on the same folders. It knows
+no task and no words of the agent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from types import TracebackType
+from typing import Self
+from weakref import WeakValueDictionary
+
+import aiohttp
+import structlog
+
+from adapters.kubernetes.cluster import Cluster, Door
+from adapters.kubernetes.known import Known
+from adapters.kubernetes.pod import CONTAINER, GRACE_SECONDS, MANAGED, Guest, check_name, class_of, isolation_of, pod_of
+from adapters.kubernetes.seen import Seen, Stage
+from adapters.kubernetes.session import AttachSession, LogSession
+from adapters.kubernetes.watch import Watch
+from orchestrator.errors import Broken, Busy, Gone, Refused
+from orchestrator.nouns import Agent, RunId
+from orchestrator.ports import Pod
+
+log = structlog.get_logger()
+
+LIST_SECONDS = 10.0
+DEAF_SECONDS = 90.0
+"""What was known so long ago is not said any more."""
+
+COME_SECONDS = 3.0
+"""An attach waits so long for a pod that is coming before it says what it waits for."""
+
+MOST_PATIENCE = 10.0
+LOOK_SECONDS = 2.0
+END_SECONDS = 10.0
+MARGIN_SECONDS = 30.0
+
+
+class KubernetesRuntime:
+    """Use it as `async with`; leaving it ends the watching and no agent."""
+
+    def __init__(
+        self,
+        door: Door,
+        guest: Guest,
+        *,
+        grace_seconds: float = GRACE_SECONDS + 5.0,
+        come_seconds: float = COME_SECONDS,
+        longest_pause: float = 5.0,
+    ) -> None:
+        self._cluster = Cluster(door)
+        self._guest = guest
+        self._grace_seconds = grace_seconds
+        self._come_seconds = come_seconds
+        self._known = Known()
+        ours = ",".join(f"{key}={value}" for key, value in MANAGED.items())
+        self._pods = Watch(
+            self._cluster, "pods", put=self._known.put, change=self._known.change, longest_pause=longest_pause,
+            label_selector=ours,
+        )  # fmt: skip
+        self._events = Watch(
+            self._cluster, "events", put=self._known.put_events, change=self._known.hear, longest_pause=longest_pause,
+            field_selector="involvedObject.kind=Pod",
+        )  # fmt: skip
+        self._attached: dict[RunId, AttachSession | LogSession] = {}
+        self._read_out: set[str] = set()  # pods by uid whose last words were read from their log
+        self._waiting_since: dict[str, float] = {}
+        self._refused: dict[str, int] = {}  # how often in a row a pod's node would not attach us
+        self._locks: WeakValueDictionary[RunId, asyncio.Lock] = WeakValueDictionary()
+        self._tasks = asyncio.TaskGroup()
+        self._watching: list[asyncio.Task[None]] = []
+
+    async def __aenter__(self) -> Self:
+        await self._cluster.__aenter__()
+        await self._tasks.__aenter__()
+        self._watching = [self._tasks.create_task(watch.run()) for watch in (self._pods, self._events)]
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for task in self._watching:
+            task.cancel()
+        for session in list(self._attached.values()):
+            session.close()
+        try:
+            await self._tasks.__aexit__(kind, error, trace)
+        finally:
+            await self._cluster.__aexit__(kind, error, trace)
+
+    def isolation(self, agent: Agent) -> str:
+        """See `orchestrator.ports.Runtime`."""
+        try:
+            return isolation_of(class_of(agent, self._guest))
+        except Refused as refused:  # `start` will say so, too
+            return str(refused)
+
+    async def start(self, run: RunId, agent: Agent, *, again: bool = False) -> None:
+        """See `orchestrator.ports.Runtime`. The name makes it once: that it is taken means that it is done."""
+        body = pod_of(run, agent, self._guest)
+        async with self._alone(run):
+            seen = await self._look(run) if again else self._known.get(run)
+            for _ in range(3):  # each turn the cluster may have been faster than what we knew
+                if seen is None:
+                    if again:
+                        raise Gone(f"There is no pod of {run}, and nothing of it is left.")
+                    if (pod := await self._cluster.create(body)) is not None:
+                        self._known.learn(pod)
+                        log.info("pod created", run=run)
+                        return
+                    seen = await self._look(run, sure=True)
+                elif await self._stands(seen, again=again):
+                    return
+                else:
+                    seen = self._known.get(run)
+        raise Busy(f"The name {run} is taken and free again; once more in a moment.", seconds=1.0)
+
+    async def stop(self, run: RunId) -> None:
+        """See `orchestrator.ports.Runtime`."""
+        async with self._alone(check_name(run)):
+            if (session := self._attached.get(run)) is not None:
+                session.close()
+            seen = await self._look(run, sure=True)
+            if seen is not None:
+                await self._end(seen)
+
+    async def pods(self) -> Mapping[RunId, Pod]:
+        """See `orchestrator.ports.Runtime`. No call: what the watch has told."""
+        await self._hearing()
+        return {run: Pod(alive=seen.alive, words=seen.words) for run, seen in self._known.all().items() if seen.ours}
+
+    @asynccontextmanager
+    async def attach(self, run: RunId) -> AsyncIterator[AttachSession | LogSession]:
+        """See `orchestrator.ports.Runtime`."""
+        seen = await self._ready(check_name(run))
+        if run in self._attached:
+            raise Broken(f"Somebody is attached to {run} already.")
+        if seen.stage is Stage.DONE:
+            async with self._last_words(seen) as told:
+                yield told
+            return
+        session = AttachSession(await self._socket(seen), name=run)
+        if run in self._attached:
+            await session.leave()
+            raise Broken(f"Somebody is attached to {run} already.")
+        self._attached[run] = session
+        reading = asyncio.create_task(session.read(), name=f"read {run}")
+        try:
+            await session.close_torn_line()
+            yield session
+        finally:
+            del self._attached[run]
+            session.close()
+            reading.cancel()
+            await asyncio.wait([reading])
+            await session.leave()
+
+    # --- starting ---
+
+    async def _stands(self, seen: Seen, *, again: bool) -> bool:
+        """Whether this pod is the one that was to be started; when not, it has made room for another."""
+        if not seen.ours:
+            raise Refused(f"A pod named {seen.run} is in the way, and it is not the bot's.")
+        if seen.alive:
+            self._give_up(seen)
+            return True
+        if seen.stage is Stage.DONE:
+            return True
+        if again:
+            raise Gone(seen.words)
+        await self._end(seen)  # nobody had heard of it: what it lost was nothing
+        return False
+
+    def _give_up(self, seen: Seen) -> None:
+        """Raise `Refused` for a pod that will not start, or has not for too long."""
+        if seen.stage is Stage.RUNNING:
+            self._waiting_since.pop(seen.uid, None)
+            return
+        waited = time.monotonic() - self._waiting_since.setdefault(seen.uid, time.monotonic())
+        if seen.hopeless or waited > seen.start_seconds + MARGIN_SECONDS:
+            raise Refused(f"The pod does not start. {seen.words}")
+
+    # --- attaching ---
+
+    async def _ready(self, run: RunId) -> Seen:
+        """The pod when its container runs, or has said all."""
+        seen = await self._look(run)
+        if seen is not None and seen.stage in {Stage.COMING, Stage.RESTARTING}:
+            before = seen
+            try:
+                seen = await self._known.until(run, lambda now: _moved(before, now), seconds=self._come_seconds)
+            except TimeoutError:
+                seen = self._known.get(run)
+        if seen is None:
+            raise Gone(f"There is no pod of {run}.")
+        if seen.stage in {Stage.COMING, Stage.RESTARTING}:
+            raise Busy(seen.words, seconds=0.1)
+        if seen.stage in {Stage.LOST, Stage.LEAVING}:
+            raise Gone(seen.words)
+        return seen
+
+    async def _socket(self, seen: Seen) -> aiohttp.ClientWebSocketResponse:
+        """A stream to the container; where its node does not answer, with more and more patience."""
+        try:
+            socket = await self._cluster.attach(seen.run, container=CONTAINER)
+        except Busy as busy:
+            refused = self._refused[seen.uid] = self._refused.get(seen.uid, 0) + 1
+            seconds = max(busy.seconds, min(MOST_PATIENCE, busy.seconds * 2 ** min(refused - 1, 10)))
+            raise Busy(str(busy), seconds=seconds, everywhere=busy.everywhere) from None
+        self._refused.pop(seen.uid, None)
+        return socket
+
+    @asynccontextmanager
+    async def _last_words(self, seen: Seen) -> AsyncIterator[LogSession]:
+        """What it said while nobody was attached, from its log: without this, the end of a run is lost with the bot."""
+        if seen.uid in self._read_out:
+            raise Gone(f"{seen.words} Its pod has nothing more to say.")
+        session = LogSession(await self._cluster.log(seen.run, container=CONTAINER), name=seen.run)
+        self._attached[seen.run] = session
+        try:
+            yield session
+        finally:
+            if session.whole:
+                self._read_out.add(seen.uid)
+            del self._attached[seen.run]
+            session.close()
+
+    # --- ending ---
+
+    async def _end(self, seen: Seen) -> None:
+        """Ask it to go, then make it; return when its name is free."""
+        for grace, seconds in ((None, self._grace_seconds), (0, END_SECONDS)):
+            if not await self._cluster.delete(seen.run, uid=seen.uid, grace=grace) or await self._left(seen, seconds):
+                self._known.bury(seen)
+                self._read_out.discard(seen.uid)
+                self._waiting_since.pop(seen.uid, None)
+                self._refused.pop(seen.uid, None)
+                return
+        raise Broken(f"The pod {seen.run} does not go, not even by force.")
+
+    async def _left(self, seen: Seen, seconds: float) -> bool:
+        """Whether it is gone by then. Asked for by name, too: the watch may be deaf just now."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            patience = min(LOOK_SECONDS, max(0.01, deadline - time.monotonic()))
+            try:
+                await self._known.until(seen.run, lambda now: now is None or now.uid != seen.uid, seconds=patience)
+            except TimeoutError:
+                pod = await self._cluster.pod(seen.run)
+                if pod is not None and pod["metadata"]["uid"] == seen.uid:
+                    continue
+            return True
+        return False
+
+    # --- knowing ---
+
+    async def _look(self, run: RunId, *, sure: bool = False) -> Seen | None:
+        """What is known of the pod; asked for by name where nothing is, or it must be sure."""
+        await self._hearing()
+        if not sure and (seen := self._known.get(run)) is not None:
+            return seen
+        pod = await self._cluster.pod(run)
+        if pod is not None:
+            self._known.learn(pod)
+        elif (seen := self._known.get(run)) is not None:
+            self._known.bury(seen)
+        return self._known.get(run)
+
+    async def _hearing(self) -> None:
+        """Return when the pods were listed and are still followed. Raises `Broken` where what is known is old."""
+        try:
+            async with asyncio.timeout(LIST_SECONDS):
+                await self._pods.listed.wait()
+        except TimeoutError:
+            raise Broken(str(self._pods.trouble or "The cluster's API has not answered yet.")) from None
+        if self._pods.trouble is not None and time.monotonic() - self._pods.heard > DEAF_SECONDS:
+            raise Broken(str(self._pods.trouble))
+
+    def _alone(self, run: RunId) -> asyncio.Lock:
+        """The lock of everything that changes this run; it goes when nobody holds it."""
+        return self._locks.setdefault(run, asyncio.Lock())
+
+
+def _moved(before: Seen, now: Seen | None) -> bool:
+    """Whether there is something new to say or to do."""
+    return now is None or now.stage is not before.stage or now.words != before.words

@@ -1,0 +1,131 @@
+"""One list and one watch of a kind of object, for as long as it takes: what is there, then what changes.
+
+It survives what an API server does to watches: ends them, forgets versions (410: list again), goes away and comes back.
+It knows lines of JSON, and not what they are about.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+import time
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import structlog
+
+from adapters.kubernetes.cluster import Cluster
+from adapters.kubernetes.errors import Expired, trouble
+from agent.wire import Lines
+from orchestrator.errors import Broken, Busy, Trouble
+
+log = structlog.get_logger()
+
+Json = dict[str, Any]
+
+WATCH_SECONDS = 50
+"""A watch is asked to end so often, so that one which is dead without a sign is noticed soon after."""
+
+SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
+SETTLED_SECONDS = 1.0
+MAX_EVENT = 8 << 20
+
+
+class Watch:
+    """`run` follows until cancelled. `put` is given everything that is there, `change` what happened to one."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        what: str,
+        *,
+        put: Callable[[Sequence[Json]], None],
+        change: Callable[[str, Json], None],
+        longest_pause: float = LONGEST_PAUSE,
+        **filters: str,
+    ) -> None:
+        self.listed = asyncio.Event()
+        self.heard = 0.0  # monotonic seconds when the server last said something
+        self.trouble: Trouble | None = None
+        self.lists = 0
+        self._cluster = cluster
+        self._what = what
+        self._filters = filters
+        self._put = put
+        self._change = change
+        self._longest_pause = longest_pause
+        self._version = ""
+
+    async def run(self) -> None:
+        """Follow for ever."""
+        failures = 0
+        while True:
+            began = time.monotonic()
+            try:
+                if not self._version:
+                    await self._list()
+                await self._follow()
+            except Expired:
+                log.info("the cluster forgot our place; listing again", what=self._what)
+                self._version = ""
+            except Trouble as why:
+                if self.trouble is None:
+                    log.warning("the cluster is not heard", what=self._what, why=str(why))
+                self.trouble = why
+            failures = 0 if time.monotonic() - began > SETTLED_SECONDS and self.trouble is None else failures + 1
+            if failures > 1 or self.trouble is not None:
+                await asyncio.sleep(self._pause(failures))
+
+    def _pause(self, failures: int) -> float:
+        asked = self.trouble.seconds if isinstance(self.trouble, Busy) else 0.0
+        pause = min(self._longest_pause, SHORTEST_PAUSE * 2 ** min(failures, 16))
+        return float(min(30.0, max(asked, pause * random.uniform(0.5, 1.0))))  # noqa: S311 - so that bots do not come at once
+
+    async def _list(self) -> None:
+        items: list[Json] = []
+        more = ""
+        while True:
+            page = await self._cluster.page(self._what, more=more, **self._filters)
+            items += page.get("items") or []
+            more = page["metadata"].get("continue", "")
+            if not more:
+                break
+        self.lists += 1
+        self._put(items)
+        self._version = page["metadata"]["resourceVersion"]
+        self._well()
+        self.listed.set()
+
+    async def _follow(self) -> None:
+        lines = Lines(MAX_EVENT)
+        async with self._cluster.watch(
+            self._what, after=self._version, seconds=WATCH_SECONDS, **self._filters
+        ) as chunks:
+            self._well()
+            async for chunk in chunks:
+                for event in lines.feed(chunk):
+                    self._take(event)
+                if lines.dropped:
+                    raise Expired  # a change that cannot be read: look at how things are instead
+                self.heard = time.monotonic()
+
+    def _take(self, text: bytes) -> None:
+        try:
+            event = json.loads(text)
+            kind, thing = event["type"], event["object"]
+        except (ValueError, KeyError, TypeError):
+            raise Broken(f"The cluster's API said something unreadable in a watch of the {self._what}.") from None
+        if kind == "ERROR":
+            if thing.get("code") == 410:
+                raise Expired
+            raise trouble(thing.get("code", 500), json.dumps(thing), doing=f"to watch the {self._what}")
+        self._version = thing["metadata"]["resourceVersion"]
+        if kind != "BOOKMARK":
+            self._change(kind, thing)
+
+    def _well(self) -> None:
+        if self.trouble is not None:
+            log.info("the cluster is heard again", what=self._what)
+        self.trouble = None
+        self.heard = time.monotonic()

@@ -1,0 +1,168 @@
+"""What the cluster says of pods and their starts, in words."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from adapters.kubernetes.errors import trouble
+from adapters.kubernetes.known import Known
+from adapters.kubernetes.seen import Stage, see, tell
+from orchestrator.errors import Broken, Busy, Gone, Refused, Trouble
+from orchestrator.nouns import RunId
+
+Json = dict[str, Any]
+
+
+def pod(status: Json, *, uid: str = "u-1", **meta: Any) -> Json:
+    return {"metadata": {"name": "r-1", "uid": uid, **meta}, "spec": {}, "status": {"phase": "Pending", **status}}
+
+
+def waiting(reason: str, message: str = "", **more: Any) -> Json:
+    return {"containerStatuses": [{"state": {"waiting": {"reason": reason, "message": message}}, **more}]}
+
+
+def ended(
+    reason: str, code: int, *, started: str = "2026-01-01T00:00:00Z", finished: str = "2026-01-01T00:00:09Z"
+) -> Json:
+    return {
+        "terminated": {"reason": reason, "exitCode": code, "startedAt": "2026-01-01T00:00:00Z", "finishedAt": finished}
+    }
+
+
+def condition(kind: str, status: str, **more: str) -> Json:
+    return {"conditions": [{"type": kind, "status": status, **more}]}
+
+
+RUNNING = {"phase": "Running", "containerStatuses": [{"state": {"running": {}}}]}
+
+
+@pytest.mark.parametrize(
+    ("status", "stage", "word"),
+    [
+        ({}, Stage.COMING, "waits for a node"),
+        (
+            condition("PodScheduled", "False", message="0/2 nodes: Insufficient memory"),
+            Stage.COMING,
+            "Insufficient memory",
+        ),
+        (condition("PodScheduled", "True"), Stage.COMING, "being made"),
+        (waiting("ErrImagePull", "not found"), Stage.COMING, "image cannot be had (not found)"),
+        (waiting("ImagePullBackOff"), Stage.COMING, "image cannot be had"),
+        (waiting("CreateContainerConfigError", 'secret "x" not found'), Stage.COMING, 'secret "x" not found'),
+        (RUNNING, Stage.RUNNING, ""),
+        (
+            {"phase": "Running", **waiting("CrashLoopBackOff", lastState=ended("OOMKilled", 137))},
+            Stage.RESTARTING,
+            "memory",
+        ),
+        ({"phase": "Running", "containerStatuses": [{"state": ended("Error", 137)}]}, Stage.RESTARTING, "killed"),
+        ({"phase": "Running", "containerStatuses": [{"state": ended("Error", 3)}]}, Stage.RESTARTING, "code 3"),
+        ({"phase": "Succeeded"}, Stage.DONE, "ended"),
+        (
+            {"phase": "Failed", "reason": "Evicted", "message": "low on memory"},
+            Stage.LOST,
+            "evicted it (low on memory)",
+        ),
+        ({"phase": "Failed", "reason": "DeadlineExceeded"}, Stage.LOST, "longer than it may"),
+        ({"phase": "Failed", "reason": "NodeLost"}, Stage.LOST, "node is lost"),
+        ({"phase": "Failed", **condition("DisruptionTarget", "True", reason="DeletionByPodGC")}, Stage.LOST, "no more"),
+        ({"phase": "Failed", "containerStatuses": [{"state": ended("OOMKilled", 137)}]}, Stage.LOST, "out of memory"),
+        ({"phase": "Failed"}, Stage.LOST, "nobody says why"),
+        ({"phase": "Unknown"}, Stage.RESTARTING, "node does not answer"),
+    ],
+)
+def test_a_pod_is_told_in_words(status: Json, stage: Stage, word: str) -> None:
+    seen = see(pod(status))
+    assert seen.stage is stage
+    assert word in seen.words
+
+
+def test_a_pod_that_is_being_removed_says_why() -> None:
+    gone = "2026-01-01T00:00:00Z"
+    assert see(pod(RUNNING, deletionTimestamp=gone)).stage is Stage.LEAVING
+    lost = {**RUNNING, **condition("DisruptionTarget", "True", reason="DeletionByTaintManager")}
+    assert "does not answer" in see(pod(lost, deletionTimestamp=gone)).words
+    assert see(pod({"phase": "Failed", "reason": "Evicted"}, deletionTimestamp=gone)).stage is Stage.LOST
+
+
+def test_waiting_is_given_up_where_it_cannot_help() -> None:
+    assert see(pod(waiting("InvalidImageName"))).hopeless
+    assert not see(pod(waiting("ErrImagePull"))).hopeless
+    often = waiting("CrashLoopBackOff", restartCount=8, lastState=ended("Error", 1))
+    assert see(pod(often)).hopeless
+    proven = ended("Error", 1, finished="2026-01-01T05:00:00Z")
+    assert not see(pod(waiting("CrashLoopBackOff", restartCount=8, lastState=proven))).hopeless
+
+
+def event(reason: str, message: str, *, uid: str = "u-1", at: str = "") -> Json:
+    return {
+        "metadata": {"name": "e", "creationTimestamp": at}, "reason": reason, "message": message,
+        "involvedObject": {"kind": "Pod", "name": "r-1", "uid": uid},
+    }  # fmt: skip
+
+
+def test_an_event_says_which_handler_the_node_lacks() -> None:
+    message = 'Failed to create pod sandbox: rpc error: no runtime for "kata-fc" is configured'
+    assert "no handler 'kata-fc'" in tell(event("FailedCreatePodSandBox", message))
+    assert "no space" in tell(event("FailedCreatePodSandBox", "no space"))
+    assert not tell(event("Scheduled", "x"))
+
+
+def test_events_explain_what_the_status_leaves_open_and_nothing_else() -> None:
+    known = Known()
+    known.change("ADDED", pod(condition("PodScheduled", "True")))
+    known.put_events([event("FailedMount", "late", at="2"), event("Pulling", "early", at="1")])
+    now = known.get(RunId("r-1"))
+    assert now is not None
+    assert "late" in now.words
+    known.change("MODIFIED", pod(RUNNING))
+    assert [seen.words for seen in known.all().values()] == [""]
+
+
+def test_a_watch_that_is_behind_brings_nobody_back() -> None:
+    known = Known()
+    seen = known.learn(pod(RUNNING))
+    known.bury(seen)
+    known.change("MODIFIED", pod(RUNNING))
+    assert not known.all()
+    known.change("ADDED", pod(RUNNING, uid="u-2"))
+    known.change("DELETED", pod(RUNNING))
+    assert [seen.uid for seen in known.all().values()] == ["u-2"]
+    known.put([])
+    assert not known.all()
+
+
+@pytest.mark.parametrize(
+    ("code", "message", "kind", "word"),
+    [
+        (401, "Unauthorized", Broken, "credential"),
+        (403, 'pods "r-1" is forbidden: exceeded quota: agents, requested: pods=1, used: pods=12', Busy, "quota"),
+        (
+            403,
+            'pods "r-1" is forbidden: pod rejected: RuntimeClass "kata-fc" not found',
+            Refused,
+            "no runtime class kata-fc",
+        ),
+        (403, 'pods "r-1" is forbidden: no PriorityClass with name agents was found', Refused, "k8s/base"),
+        (403, 'pods "r-1" is forbidden: violates PodSecurity "restricted:latest": x', Refused, "pod security"),
+        (403, 'User "x" cannot create resource "pods"', Refused, "may not"),
+        (404, "not found", Gone, "does not know"),
+        (409, "conflict", Busy, "in the way"),
+        (422, "spec.x: invalid", Refused, "spec.x"),
+        (429, "", Busy, "patience"),
+        (503, "", Broken, "503"),
+    ],
+)
+def test_a_refusal_is_one_of_the_four_troubles(code: int, message: str, kind: type[Trouble], word: str) -> None:
+    raised = trouble(code, json.dumps({"kind": "Status", "message": message}), doing="to start r-1")
+    assert type(raised) is kind
+    assert word in str(raised)
+
+
+def test_patience_is_what_was_asked_for() -> None:
+    busy = trouble(429, "", doing="to x", retry_after="7")
+    assert isinstance(busy, Busy)
+    assert busy.seconds == 7
