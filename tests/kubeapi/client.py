@@ -112,6 +112,12 @@ async def connected(api: KubeApi, folder: Path) -> AsyncIterator[Client]:
         await it.close()
 
 
+def raw(answer: object) -> aiohttp.ClientResponse:
+    """What a call without `_preload_content` answers, whatever its annotation says."""
+    assert isinstance(answer, aiohttp.ClientResponse)
+    return answer
+
+
 async def refused(asked: Awaitable[object]) -> tuple[int, str]:
     """The code and the words of a refusal."""
     try:
