@@ -76,9 +76,13 @@ async def kill_agent(folder: Folder, dice: Random, done: Counter[str]) -> None:
 def kill_agentd(folder: Folder) -> bool:
     """False: there is none now."""
     holder = folder.holder()
-    if holder:
+    if not holder:
+        return False
+    try:
         os.kill(holder, signal.SIGKILL)
-    return bool(holder)
+    except ProcessLookupError:  # it went by itself in this very moment
+        return False
+    return True
 
 
 def kill_cli(folder: Folder) -> bool:

@@ -60,7 +60,7 @@ async def test_a_reader_that_stands_still_slows_nobody_and_misses_nothing(tmp_pa
         looks = await me.sees(place, lambda looks: looks[-1].text == "the flood is over", seconds=CATCH_UP_SECONDS)
         caught_up = time.monotonic() - woken
         assert [look.text for look in looks].count("the flood is over") == 1
-        assert not looks[0].raw["live"]
+        await me.sees(place, lambda looks: not looks[0].raw["live"])
         size = journal.stat().st_size
         agentd, of_bot = most_memory(folder.holder() or 0), most_memory(bot.process.pid)
         await me.say(place, "and now?")

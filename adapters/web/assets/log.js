@@ -27,7 +27,7 @@ export class Log {
       if (changed || !wanted.has(id)) {
         item.remove();
         this.shown.delete(id);
-      }
+      } else item.look.rev = -1; // all are told anew, maybe by a bot that was started again and counts from the start
     }
     this.place = place;
     this.oldest = ids[0] || "";
