@@ -32,6 +32,7 @@ from adapters.telegram.webhook import Door, Webhook
 from orchestrator.errors import Broken, Refused
 from orchestrator.nouns import Conversation, Message, MessageId, Pace, Pulse
 from orchestrator.ports import Artifacts, Notes, Receive
+from orchestrator.tasks import woken
 
 log = structlog.get_logger()
 
@@ -39,8 +40,8 @@ PRIVATE = Pace(burst=6, per=6.7, reserve=2, edit_every=1.5)  # never more than 2
 GROUP = Pace(burst=19, per=60.5, reserve=4, edit_every=3.0)  # of 20: one is for a refusal, which is no letter
 OVERALL = Pace(burst=6, per=0.25)  # 24 of the 30 in a second: requests may come a quarter of one late, and together
 
-MENU_AGAIN = 120.0
-"""Seconds after which a chat that had no menu yet is tried again."""
+MENU_AGAIN = 6 * 3600.0
+"""Seconds after which a chat that had no menu yet is tried again, unless it is heard before."""
 
 FORGET_EVERY = 6 * 3600.0
 
@@ -79,7 +80,7 @@ class TelegramChat:
         )
         self._editing = Editing(self._line, notes, self._speaking, drafts=drafts)
         self._places = Places(
-            self._line, notes, self._chains, private_topics=self._private_topics, post=self._speaking.post
+            self._line, notes, self._chains, private_topics=self._private_topics, post=self._speaking.post, now=clock
         )
         self._signs = Signs(self._line)
         self._attachments = Attachments(self._line, artifacts)
@@ -144,11 +145,13 @@ class TelegramChat:
         update = Update.de_json(dict(raw), self._line.bot)
         if place := stood(update):
             self._records.saw(*place)
+            self._menu.heard(place[0])
         return read(update, self._me)
 
     async def _tidy(self) -> None:
         await self._records.load()
         await self._chains.prune()
+        await self._places.prune()
 
     async def _forget(self) -> None:
         """Now and then, what nobody will ask for any more."""
@@ -157,14 +160,15 @@ class TelegramChat:
             try:
                 await self._records.prune()
                 await self._chains.prune()
+                await self._places.prune()
             except Broken as why:
                 log.warning("old notes not dropped", why=str(why), again_in=FORGET_EVERY)
 
     async def _show_menu(self) -> None:
         for pause in chain(AGAIN_SECONDS, repeat(AGAIN_SECONDS[-1])):
             try:
-                while not await self._menu.show():  # noqa: ASYNC110 - nothing says that somebody pressed Start
-                    await asyncio.sleep(MENU_AGAIN)
+                while not await self._menu.show():
+                    await woken(self._menu.wanted, MENU_AGAIN)
             except Broken as why:
                 log.warning("menu not shown", why=str(why), again_in=pause)
                 await asyncio.sleep(pause)

@@ -5,6 +5,7 @@ It is sent when it is not what was sent last. Who may use a command is not decid
 
 from __future__ import annotations
 
+import asyncio
 import json
 from collections.abc import Collection, Iterator, Sequence
 from hashlib import sha256
@@ -42,6 +43,15 @@ class Menu:
         self._notes = notes
         self._commands = commands
         self._scopes = sorted(set(scopes))
+        self._lacking: set[int] = set()
+        self._tried: set[int] = set()
+        self.wanted = asyncio.Event()
+
+    def heard(self, chat: int) -> None:
+        """Somebody wrote there: when it lacks its menu, it is `wanted` now, once; after that it takes its time."""
+        if chat in self._lacking - self._tried:
+            self._tried.add(chat)
+            self.wanted.set()
 
     async def show(self) -> bool:
         """Bring it up to date; whether it is everywhere now. Raises `Broken` when Telegram cannot be reached.
@@ -60,7 +70,9 @@ class Menu:
                 shown[name] = known[name]
         if shown != known:
             await self._notes.put({NOTE: json.dumps(shown)})
-        return shown.keys() >= {name for name, *_ in self._wanted()}
+        missing = {name for name, *_ in self._wanted()} - shown.keys()
+        self._lacking = {chat for chat in self._scopes if {f"{chat}/", f"{chat}/de"} & missing}
+        return not missing
 
     def _wanted(self) -> Iterator[tuple[str, BotCommandScope, str, Sequence[BotCommand]]]:
         yield "default/", BotCommandScopeDefault(), "", []

@@ -26,8 +26,11 @@ log = structlog.get_logger()
 
 MOST_NAME = 128
 CHAINED = "r"
+ASKED = "?"
+"""What is noted as a topic's id while nobody has been told it."""
+
 KEPT = 60 * 86400.0
-"""Seconds after which a message of a chain is forgotten."""
+"""Seconds after which a message of a chain is forgotten, and the place that a key has become."""
 
 FORUM_AGAIN = 600.0
 """Seconds after which a chat that had no topics is asked once more whether it has."""
@@ -138,17 +141,29 @@ class Places:
         """A topic next to `origin`, or a chain."""
         name = named("topic", key)
         async with self._locks.hold(name):
-            known = await one(self._notes, name)
-            if known and known != "?":
+            known, _ = _opened(await one(self._notes, name) or "")
+            if known and known != ASKED:
                 return Conversation(PLATFORM, origin.chat, known)
             chat = chat_id(origin)
-            thread = await self._topic(chat, title, name, lost=known == "?")
+            thread = await self._topic(chat, title, name, lost=known == ASKED)
             if not thread:
                 thread = await self._chain(origin.outside, title, key=key)
             where = Conversation(PLATFORM, origin.chat, thread)
             root = root_id(where)
-            await self._notes.put({name: thread, **(self._chains.link(where, root) if root else {})})
+            await self._notes.put({name: self._dated(thread), **(self._chains.link(where, root) if root else {})})
             return where
+
+    async def prune(self) -> None:
+        """Forget which place a key has become, when nobody can ask for it any more."""
+        async for name, text in every(self._notes, "topic/"):
+            thread, at = _opened(text)
+            if at < self._now() - KEPT:
+                async with self._locks.hold(name):
+                    if await one(self._notes, name) == text:  # one without a date begins to age now
+                        await self._notes.put({name: None if at else self._dated(thread)})
+
+    def _dated(self, thread: str) -> str:
+        return f"{thread} {self._now():.0f}"
 
     async def _topic(self, chat: int, title: str, name: str, *, lost: bool) -> str:
         """The id of a new topic; empty where none can be made. `lost`: an earlier attempt may have made one."""
@@ -158,7 +173,7 @@ class Places:
             return str(found)
         if not await self._may(chat):
             return ""
-        await self._notes.put({name: "?"})
+        await self._notes.put({name: self._dated(ASKED)})
         try:
             async with self._line.told() as bot:
                 topic = await bot.create_forum_topic(chat, words)
@@ -193,6 +208,12 @@ def _noted(text: str) -> tuple[int, float]:
         return int(root), float(at)
     except (ValueError, TypeError):
         return 0, 0.0
+
+
+def _opened(text: str) -> tuple[str, float]:
+    """The thread that was noted, and when; 0 where the note does not say when."""
+    thread, _, at = text.partition(" ")
+    return thread, float(at) if at.isdecimal() else 0.0
 
 
 def _member(chat: int, message: int) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from hashlib import sha256
 from typing import Self
@@ -98,21 +98,24 @@ class Records:
     async def load(self) -> None:
         """Learn from the last days' records, and drop those that are older. Once is enough."""
         if not self._loaded:
-            await self.prune()
+            for record in await self.prune():
+                for message in record.ids.all:
+                    self.saw(record.chat, message)
             self._loaded = True
 
-    async def prune(self) -> None:
-        """Drop the records that are too old to be asked for."""
+    async def prune(self) -> Sequence[Record]:
+        """Drop the records that are too old to be asked for; returns the others."""
+        kept: list[Record] = []
         old: dict[str, str | None] = {}
         async for name, text in every(self._notes, "sent/"):
             record = _parsed(text)
             if record is None or record.at < self._now() - KEPT:
                 old[name] = None
-                continue
-            for message in record.ids.all:
-                self.saw(record.chat, message)
+            else:
+                kept.append(record)
         if old:
             await self._notes.put(old)
+        return kept
 
     async def get(self, key: str) -> Record | None:
         """How far this key has come."""

@@ -6,6 +6,7 @@ import asyncio
 
 import pytest
 
+from adapters.telegram import places
 from adapters.telegram.chat import FORGET_EVERY, MENU_AGAIN, TelegramChat
 from adapters.telegram.sent import KEPT
 from orchestrator.commands import COMMANDS
@@ -58,6 +59,21 @@ async def test_notes_of_long_ago_go_while_it_lives() -> None:
             assert not any(name.startswith("sent/") for name in s.notes.texts)
 
 
+async def test_the_places_of_long_ago_are_forgotten_and_undated_ones_age_from_now_on() -> None:
+    now = 1_000_000_000.0
+    async with scene(forum=True) as s:
+        s.notes.texts["topic/of-before"] = "12"
+        chat = TelegramChat(s.notes, s.artifacts, token=s.api.token, api_base=s.api.url, clock=lambda: now)
+        async with s.serving(chat):
+            where = await chat.open(s.there, "A run", key="r")
+            await asyncio.sleep(FORGET_EVERY + 60)
+            assert await chat.open(s.there, "A run", key="r") == where
+            assert len([name for name in s.notes.texts if name.startswith("topic/")]) == 2
+            now += places.KEPT + 1
+            await asyncio.sleep(FORGET_EVERY + 60)
+            assert not any(name.startswith("topic/") for name in s.notes.texts)
+
+
 async def test_a_menu_comes_when_somebody_presses_start_after_the_bot_began() -> None:
     async with BotApi(limits=ROOMY) as api:
         notes, core = MemoryNotes(), Core()
@@ -71,10 +87,23 @@ async def test_a_menu_comes_when_somebody_presses_start_after_the_bot_began() ->
             assert f"{ANN}/" not in notes.texts.get("menu", "")
             ann = api.person(ANN, "Ann")
             await ann.says(api.private(ann), "/start")
-            await asyncio.sleep(MENU_AGAIN + 5)
+            await asyncio.sleep(5)
             task.cancel()
             await asyncio.wait([task])
         assert f"{ANN}/" in notes.texts.get("menu", "")
+
+
+async def test_a_chat_that_takes_no_menu_is_asked_once_when_it_is_heard_and_then_seldom() -> None:
+    async with scene() as s:
+        s.api.fail("setMyCommands", Fault(Kind.STATUS, status=400, words="Bad Request: chat not found"), times=99)
+        async with s.life(commands=COMMANDS, allowed_users=[ANN]):
+            await until(lambda: len(s.api.called("setMyCommands")) == 2)
+            for number in range(4):
+                await s.ann.says(s.home, f"{number}")
+                await asyncio.sleep(5)
+            assert len(s.api.called("setMyCommands")) == 4
+            await asyncio.sleep(MENU_AGAIN)
+            assert len(s.api.called("setMyCommands")) == 6
 
 
 async def test_what_people_say_to_each_other_is_not_addressed() -> None:
