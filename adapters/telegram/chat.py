@@ -146,6 +146,8 @@ class TelegramChat:
         if place := stood(update):
             self._records.saw(*place)
             self._menu.heard(place[0])
+        if update.message and (new := update.message.migrate_to_chat_id) and update.message.chat.id in self._chats:
+            self._line.moves(update.message.chat.id, new)
         return read(update, self._me)
 
     async def _tidy(self) -> None:
@@ -181,7 +183,15 @@ class TelegramChat:
     def pulse(self) -> Pulse:
         """When Telegram last answered, why it does not, and what could not be read."""
         aside = self._inbox.aside if self._inbox else 0
-        return Pulse(self._hearing.heard, self._hearing.trouble or self._line.locked, aside)
+        return Pulse(self._hearing.heard, self._hearing.trouble or self._line.locked or self._lost(), aside)
+
+    def _lost(self) -> str:
+        """Which group cannot be used any more because nobody has allowed its new id."""
+        for old in sorted(self._chats):
+            new = self._line.moved.get(old)
+            if new is not None and new not in self._chats:
+                return f"The group {old} became a supergroup; allow its new id {new} instead."
+        return ""
 
     # --- speaking ---------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,7 @@ from adapters.telegram.line import Line
 from adapters.telegram.places import Chains, Places, chat_id
 from adapters.telegram.reading import PLATFORM, Born, Heard, Nobody, Press, Reading
 from adapters.telegram.speaking import Speaking
+from adapters.telegram.text import literally
 from orchestrator.errors import Broken, Busy, Refused, Trouble
 from orchestrator.nouns import Conversation, File, Inbound, Message, MessageId, Person, line
 from orchestrator.ports import Notes, Receive
@@ -32,6 +33,9 @@ PROMPT_SECONDS = 0.5
 MOST_ALERT = 200
 NOBODY = "This was written in the name of a group or a channel, so nobody can tell who you are. Write as yourself."
 NOT_STORED = "This could not be stored and is tried again: "
+DEFECT = "A defect in the bot kept this from being done; its log has the details."
+SAID_AT = 2
+"""The failure to store something that its writer is told of: the first one may be over in a moment."""
 
 
 class Doings:
@@ -60,6 +64,7 @@ class Doings:
         self._chats = frozenset(chats)
         self._receive = receive
         self._told: Newest[tuple[str, str], float] = Newest(5_000)
+        self._failures: Newest[tuple[int, int], int] = Newest(1_000)
 
     async def act(self, readings: Sequence[Reading]) -> None:
         """Do it. Raises `Broken` when it must be brought again."""
@@ -82,6 +87,22 @@ class Doings:
     async def _hear(self, parts: Sequence[Heard]) -> None:
         first = parts[0]
         where = Conversation(PLATFORM, str(first.chat), first.topic or await self._thread(first.chat, first.replies_to))
+        try:
+            await self._bring(parts, where)
+        except (Broken, Busy) as why:
+            await self._fail(first, where, str(why))
+            raise
+        self._failures.pop((first.chat, first.message))
+
+    async def _fail(self, heard: Heard, where: Conversation, why: str) -> None:
+        """It is brought again, which may take hours: whoever waits for an answer is told so, once."""
+        failures = (self._failures.get((heard.chat, heard.message)) or 0) + 1
+        self._failures.put((heard.chat, heard.message), failures)
+        if failures == SAID_AT and (heard.addressed or where.thread):
+            await self._tell(where, NOT_STORED + why, reply_to=heard.message, once=str(where))
+
+    async def _bring(self, parts: Sequence[Heard], where: Conversation) -> None:
+        first = parts[0]
         files, lost = await self._files(parts)
         inbound = Inbound(
             key=f"{PLATFORM}/{first.chat}/{first.message}",
@@ -140,6 +161,8 @@ class Doings:
             await self._speaking.tell(where, Message(text=words), reply_to=reply_to)
         except Trouble as why:
             log.info("not told", where=str(where), why=str(why))
+            if isinstance(why, Busy):
+                self._told.pop(what)
 
     # --- taps -------------------------------------------------------------------------------------------------------
 
@@ -149,7 +172,7 @@ class Doings:
         on = MessageId(str(press.on))
         inbound = Inbound(f"{PLATFORM}/cb/{press.id}", where, press.person, press=press.token, on=on)
         answer = Answer(self._line, press.id)
-        failed: Broken | Busy | None = None
+        failed: Exception | None = None
         words = ""
         async with asyncio.TaskGroup() as group:
             early = group.create_task(answer.soon(PROMPT_SECONDS))
@@ -159,6 +182,8 @@ class Doings:
                 words = str(why)
             except (Broken, Busy) as error:
                 words, failed = NOT_STORED + str(error), error
+            except Exception as error:  # noqa: BLE001 - whatever it is: first the tap is answered, then it is raised
+                words, failed = DEFECT, error
             late = answer.given
             if not late:
                 early.cancel()
@@ -196,4 +221,4 @@ class Answer:
 
 
 def _to(person: Person, words: str) -> str:
-    return f"{person.name}: {words}" if person.name else words
+    return f"{literally(person.name)}: {words}" if person.name else words

@@ -96,7 +96,7 @@ class Editing:
         chat = chat_id(where)
         (look,), _ = texts(message, 1, as_rich=False)
         try:
-            async with self._line.told() as bot:
+            async with self._line.told(chat=chat) as bot:
                 await bot.send_message_draft(
                     chat,
                     ids.all[0],
@@ -118,7 +118,7 @@ class Editing:
         if not ids.all:
             return
         try:
-            async with self._line.told() as bot:
+            async with self._line.told(chat=chat) as bot:
                 await bot.delete_messages(chat, ids.all)
         except Missing:
             log.info("gone already", chat=chat, message=message_id)
@@ -137,11 +137,11 @@ class Editing:
         if old == str(newest[0]):
             return
         try:
-            async with self._line.told() as bot:
+            async with self._line.told(chat=chat) as bot:
                 await bot.pin_chat_message(chat, newest[0], disable_notification=True)
             await self._notes.put({name: str(newest[0])})
             if old:
-                async with self._line.told() as bot:
+                async with self._line.told(chat=chat) as bot:
                     await bot.unpin_chat_message(chat, int(old))
         except (Refused, Gone, Broken) as why:
             log.info("not pinned", chat=chat, why=str(why))

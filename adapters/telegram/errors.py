@@ -48,6 +48,10 @@ class Missing(Gone):
 class Moved(Gone):
     """The group goes on under another id."""
 
+    def __init__(self, to: int) -> None:
+        super().__init__(f"This group became a supergroup with the new id {to}; allow that id, and go on there.")
+        self.to = to
+
 
 class Locked(Broken):
     """The token is not accepted: nothing will work until the operator has changed it."""
@@ -76,8 +80,7 @@ def trouble(error: TelegramError, *, token: str) -> Trouble:
         case Flood():
             return Busy("Telegram asks for patience.", seconds=error.seconds)
         case ChatMigrated():
-            new = error.new_chat_id
-            return Moved(f"This group became a supergroup with the new id {new}; allow that id, and go on there.")
+            return Moved(error.new_chat_id)
         case Forbidden():
             return Gone(f"Telegram: {words}")
         case InvalidToken():

@@ -12,13 +12,17 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
+import structlog
 from telegram import Bot
 from telegram.error import BadRequest, TelegramError
 from telegram.request import HTTPXRequest, RequestData
 
-from adapters.telegram.errors import Flood, Garbled, Locked, trouble
-from orchestrator.errors import Broken, Refused
+from adapters.telegram.errors import Flood, Garbled, Locked, Moved, trouble
+from adapters.telegram.keyed import Newest
+from orchestrator.errors import Broken, Busy, Refused, Trouble
 from orchestrator.toll import toll
+
+log = structlog.get_logger()
 
 POLL_SECONDS = 30
 POLL_GRACE = 10.0
@@ -80,7 +84,10 @@ def _check(status: int, body: bytes) -> None:
 
 
 class Line:
-    """`async with` opens it; it may be opened again. `locked` says why nothing works, once the token was refused."""
+    """`async with` opens it; it may be opened again. `locked` says why nothing works, once the token was refused.
+
+    `moved`: groups that go on under another id, and which.
+    """
 
     def __init__(self, token: str, *, api_base: str) -> None:
         if not token:
@@ -89,7 +96,9 @@ class Line:
         self._talking = _wire(MOST_CONNECTIONS, read=ANSWER_SECONDS)
         self._hearing = _wire(1, read=POLL_SECONDS + POLL_GRACE)
         self._token = token
+        self._closed: Newest[int, float] = Newest(1_000)  # until when a chat wants to be left alone
         self.locked = ""
+        self.moved: Newest[int, int] = Newest(100)
         self.bot = Bot(
             token,
             base_url=f"{base}/bot",
@@ -108,22 +117,48 @@ class Line:
         await self._talking.shutdown()
 
     @asynccontextmanager
-    async def told(self, *, within: float = LONGEST_SECONDS) -> AsyncIterator[Bot]:
-        """The bot, for one request; whatever goes wrong in it is raised as a `Trouble`."""
+    async def told(self, *, within: float = LONGEST_SECONDS, chat: int | None = None) -> AsyncIterator[Bot]:
+        """The bot, for one request; whatever goes wrong in it is raised as a `Trouble`.
+
+        `chat` is where it counts: as long as that one wants to be left alone, nothing leaves for it.
+        """
         if self.locked:
             raise Locked(self.locked)
+        self._heed(chat)
         await toll()
+        self._heed(chat)  # somebody else may have been told to wait in the meantime
         try:
             async with asyncio.timeout(within):
                 yield self.bot
         except TelegramError as error:
             # The chain of causes ends here: its texts are nobody's to check for the token.
             known = trouble(error, token=self._token)
-            if isinstance(known, Locked):
-                self.locked = str(known)
+            self._learn(known, chat)
             raise known from None
         except TimeoutError:
             raise Broken("Telegram did not answer in time.", unsure=True) from None
+
+    def _heed(self, chat: int | None) -> None:
+        """Raises `Busy` while this chat is closed: a request into a penalty makes it longer."""
+        until = self._closed.get(chat) if chat is not None else None
+        if until is not None and (left := until - asyncio.get_running_loop().time()) > 0:
+            raise Busy("Telegram asks for patience.", seconds=left)
+
+    def _learn(self, known: Trouble, chat: int | None) -> None:
+        """What one request was told goes for all that follow."""
+        match known:
+            case Locked():
+                self.locked = str(known)
+            case Busy() if chat is not None:
+                self._closed.put(chat, asyncio.get_running_loop().time() + known.seconds)
+            case Moved() if chat is not None:
+                self.moves(chat, known.to)
+
+    def moves(self, chat: int, to: int) -> None:
+        """A group goes on under another id."""
+        if self.moved.get(chat) != to:
+            log.error("a group became a supergroup with a new id, which is to be allowed", old=chat, new=to)
+            self.moved.put(chat, to)
 
     async def updates(self, *, offset: int, kinds: Sequence[str]) -> Sequence[Any]:
         """What happened from `offset` on, as it came; waits for something to happen."""

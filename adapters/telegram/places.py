@@ -175,7 +175,7 @@ class Places:
             return ""
         await self._notes.put({name: self._dated(ASKED)})
         try:
-            async with self._line.told() as bot:
+            async with self._line.told(chat=chat) as bot:
                 topic = await bot.create_forum_topic(chat, words)
         except Refused as why:
             log.info("no topic here", chat=chat, why=str(why))

@@ -38,7 +38,7 @@ class Signs:
             case Receipt(message=message, got=got):
                 await self._react(where, message, got)
             case Typing():
-                async with self._line.told() as bot:
+                async with self._line.told(chat=chat_id(where)) as bot:
                     await bot.send_chat_action(chat_id(where), ChatAction.TYPING, message_thread_id=topic_id(where))
             case Standing(phase=Phase.ENDED, reason=reason):
                 await self._end(where, reason)
@@ -50,7 +50,7 @@ class Signs:
         if not ids or chat in self._no_reactions:
             return
         try:
-            async with self._line.told() as bot:
+            async with self._line.told(chat=chat) as bot:
                 await bot.set_message_reaction(chat, ids[0], ReactionTypeEmoji(REACTIONS[got]))
         except Refused as why:
             log.info("no reaction", chat=chat, why=str(why))
@@ -72,7 +72,7 @@ class Signs:
         if not icon:
             return
         try:
-            async with self._line.told() as bot:
+            async with self._line.told(chat=chat_id(where)) as bot:
                 await bot.edit_forum_topic(chat_id(where), topic, icon_custom_emoji_id=icon)
         except (Same, Refused) as why:
             log.info("no icon", where=str(where), why=str(why))

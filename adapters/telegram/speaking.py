@@ -170,7 +170,7 @@ class Speaking:
         chat = chat_id(where)
         if part.blocks is not None:
             return await self._send_blocks(where, part, silent=silent, reply_to=reply_to)
-        async with self._line.told() as bot:
+        async with self._line.told(chat=chat) as bot:
             sent = await bot.send_message(
                 chat,
                 part.piece.text,
@@ -195,7 +195,7 @@ class Speaking:
             "reply_parameters": _reply(reply_to),
             "disable_notification": silent,
         }
-        async with self._line.told() as bot:
+        async with self._line.told(chat=chat) as bot:
             sent = await bot.do_api_request("sendRichMessage", wanted)
         message = int(sent["message_id"])
         self._records.saw(chat, message)
@@ -206,7 +206,7 @@ class Speaking:
         self, where: Conversation, part: Document, *, silent: bool, reply_to: int | None, photo: bool
     ) -> int:
         chat = chat_id(where)
-        async with self._line.told(within=LONGEST_SECONDS + len(part.content) / SLOWEST_UPLOAD) as bot:
+        async with self._line.told(within=LONGEST_SECONDS + len(part.content) / SLOWEST_UPLOAD, chat=chat) as bot:
             send = bot.send_photo if photo else bot.send_document
             sent = await send(
                 chat,
@@ -271,7 +271,7 @@ class Speaking:
 
     async def change(self, chat: int, message: int, part: Text) -> None:
         """The message looks like this now. Raises `Same` when it did before."""
-        async with self._line.told() as bot:
+        async with self._line.told(chat=chat) as bot:
             if part.blocks is None:
                 await bot.edit_message_text(
                     part.piece.text,

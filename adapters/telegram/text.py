@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from itertools import accumulate
+from string import punctuation
 
 from orchestrator.words import DOUBTFUL
 
@@ -33,6 +34,11 @@ def pings(text: str) -> Sequence[int]:
 def calm(text: str) -> str:
     """Plain text in which nothing notifies anybody or sends anything when it is tapped."""
     return _PINGS.sub(lambda found: found[0] + WORD_JOINER, text)
+
+
+def literally(text: str) -> str:
+    """Words of a name as markdown that shows them as they are, on one line."""
+    return "".join(f"\\{c}" if c in punctuation else c for c in " ".join(text.split()))
 
 
 def offsets(text: str) -> Sequence[int]:
