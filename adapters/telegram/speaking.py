@@ -1,25 +1,23 @@
 """Speaking: new messages, once for each key, whatever happens to the connection or to the bot in between.
 
-Every part is noted when it stands. Where an answer was lost, the part is looked for before it is sent again: ids count
-up, so it can only be one of the next ones, and an edit to the very same look says which. How a look comes to be stands
-next door.
+Every part is noted when it stands. Where an answer was lost, the part is looked for before it is sent again. How a look
+comes to be and how a message is found stands next door.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection
-from contextlib import suppress
 from dataclasses import replace
 
 import structlog
 from telegram import InputFile, LinkPreviewOptions, ReplyParameters
 
-from adapters.telegram.errors import Missing, NotOurs, Same
 from adapters.telegram.keyed import Locks, Newest
 from adapters.telegram.line import LONGEST_SECONDS, SLOWEST_UPLOAD, Line
 from adapters.telegram.parts import Document, Part, Text, parts
 from adapters.telegram.places import Chains, chat_id, root_id, topic_id
+from adapters.telegram.seeking import Seeking
 from adapters.telegram.sent import Ids, Record, Records
 from orchestrator.errors import Broken, Refused, Trouble
 from orchestrator.nouns import Conversation, Message, MessageId
@@ -27,15 +25,11 @@ from orchestrator.ports import Artifacts
 
 log = structlog.get_logger()
 
-MOST_PROBES = 10
-MOST_BACK = 5
-"""Ids below a message that was sent again, of which one may be its twin."""
-
 MOST_UPLOADS = 3
 """Attempts at a file of which nobody knows what became; then words stand in its place."""
 
-MOST_MISSES = 3
-"""So many ids in a row beyond the highest known one that do not exist: then nothing came after it."""
+MOST_REFUSALS = 3
+"""So many messages in a row whose blocks were refused: then a chat gets plain ones."""
 
 NO_PREVIEW = LinkPreviewOptions(is_disabled=True)
 
@@ -64,6 +58,7 @@ class Speaking:
         self._unsent: Newest[str, bool] = Newest(1_000)
         self._uploads: Newest[tuple[str, str], int] = Newest(1_000)  # attempts at a file that ended nobody knows how
         self.looks: Newest[tuple[int, int], str] = Newest(2_000)
+        self._seeking = Seeking(line, records, change=self.change)
 
     async def post(self, where: Conversation, message: Message, *, key: str, again: bool = False) -> MessageId:
         """All parts of a message stand when this returns."""
@@ -118,15 +113,20 @@ class Speaking:
         self._unsent.pop(key)
         record = record or Record(chat)
         for part in made[len(record.ids.all) :]:
-            found = await self._find(chat, part, after=record.after) if doubtful else None
+            after = None
+            stands = await self._instead(part, key=key)
+            found = (
+                await self._seek(chat, (part, stands)[: 1 + (stands is not part)], after=record.after)
+                if doubtful
+                else None
+            )
             if found is None:
                 if record.after != self._records.high(chat):
                     record = replace(record, after=self._records.high(chat))
                     await self._records.put(key, record)
-                after = record.after
-                found = await self._attempt(where, part, key=key, silent=silent)
-                if doubtful:
-                    await self._drop_twin(chat, part, found, after=after)
+                after = record.after if doubtful else None
+                # one message to the person, one sound: its first part's
+                found = await self._attempt(where, stands, key=key, silent=silent or bool(record.ids.all))
             doubtful = False
             self._records.saw(chat, found)
             ids = record.ids
@@ -135,7 +135,16 @@ class Speaking:
                 record, ids=ids, whole=len(ids.all) >= len(made), after=self._records.high(chat), at=self._now()
             )
             await self._note(key, record, where, found)
+            if after is not None:  # only now: whatever becomes of it, the one that stands is known
+                await self._seeking.drop_twin(chat, stands, found, after=after)
         return record
+
+    async def _seek(self, chat: int, looks: Collection[Part], *, after: int) -> int | None:
+        """The message that a part has become already: the file, or the words that were to stand in its place."""
+        for look in looks:
+            if (found := await self._seeking.find(chat, look, after=after)) is not None:
+                return found
+        return None
 
     async def _note(self, key: str, record: Record, where: Conversation, found: int) -> None:
         try:
@@ -144,11 +153,8 @@ class Speaking:
             log.warning("sent but not noted", key=key, why=str(error))
 
     async def _attempt(self, where: Conversation, part: Part, *, key: str, silent: bool) -> int:
-        """Send it. A file whose uploads end in nothing that is known gives its place to words."""
+        """Send it, and remember how that ended."""
         tried = (key, part.name) if isinstance(part, Document) else None
-        if tried and (self._uploads.get(tried) or 0) >= MOST_UPLOADS:
-            words = Message(status=f"⚠ {tried[1]} could not be sent: the upload did not come to its end")
-            (part, *_) = await parts(words, self._artifacts, as_rich=False)
         try:
             return await self._send(where, part, silent=silent, reply_to=root_id(where))
         except Trouble as error:
@@ -157,6 +163,13 @@ class Speaking:
             elif tried:
                 self._uploads.put(tried, (self._uploads.get(tried) or 0) + 1)
             raise
+
+    async def _instead(self, part: Part, *, key: str) -> Part:
+        """A file whose uploads end in nothing that is known gives its place to words."""
+        if not isinstance(part, Document) or (self._uploads.get((key, part.name)) or 0) < MOST_UPLOADS:
+            return part
+        words = Message(status=f"⚠ {part.name} could not be sent: the upload did not come to its end")
+        return (await parts(words, self._artifacts, as_rich=False))[0]
 
     async def _send(self, where: Conversation, part: Part, *, silent: bool, reply_to: int | None) -> int:
         """One request, or two where a picture is not taken as one."""
@@ -217,57 +230,6 @@ class Speaking:
             )
         self._records.saw(chat, sent.message_id)
         return sent.message_id
-
-    # --- a message of which nobody knows whether it stands ------------------------------------------------------------
-
-    async def _find(self, chat: int, part: Part, *, after: int) -> int | None:
-        """The message that this part has become already, if it has."""
-        high = self._records.high(chat)
-        if after < 0 and not high:
-            return None  # nothing is known of this chat: no place to look at is likelier than another
-        candidate = (after if after >= 0 else high) + 1
-        probes = misses = 0
-        while probes < MOST_PROBES and misses < MOST_MISSES:
-            if not self._records.knows(chat, candidate):
-                probes += 1
-                try:
-                    if await self._is(chat, candidate, part):
-                        log.info("found what was sent already", chat=chat, message=candidate)
-                        return candidate
-                    misses = 0
-                except Missing:
-                    misses += candidate > high
-            candidate += 1
-        return None
-
-    async def _drop_twin(self, chat: int, part: Part, found: int, *, after: int) -> None:
-        """Take the earlier one away, when there was one beyond all that was looked at; right below is where it is.
-
-        Where the bot does not see what people write, the ids had gone further than it knew.
-        """
-        for candidate in range(found - 1, max(after, found - 1 - MOST_BACK), -1):
-            if self._records.knows(chat, candidate):
-                continue
-            with suppress(Missing):
-                if await self._is(chat, candidate, part):
-                    log.info("taken away what stood twice", chat=chat, message=candidate)
-                    async with self._line.told() as bot:
-                        await bot.delete_message(chat, candidate)
-                    return
-
-    async def _is(self, chat: int, message: int, part: Part) -> bool:
-        """Whether this message is that part, or could be made to be. Raises `Missing`."""
-        try:
-            if isinstance(part, Text):
-                await self.change(chat, message, part)
-            else:
-                async with self._line.told() as bot:
-                    await bot.edit_message_caption(chat, message, caption="")
-        except Same:
-            return True
-        except NotOurs:
-            return False
-        return True
 
     async def change(self, chat: int, message: int, part: Text) -> None:
         """The message looks like this now. Raises `Same` when it did before."""

@@ -34,6 +34,37 @@ async def test_a_final_stands_once_where_the_bot_does_not_see_what_people_write(
         assert s.words(s.group) == ["first", "the final"]
 
 
+async def test_a_twin_that_cannot_be_taken_away_is_not_joined_by_a_third() -> None:
+    async with scene() as s, s.life() as chat:
+        await chat.post(s.there, Message(text="first"), key="a")
+        s.api.street.bot_becomes(s.group, "member", by=s.ann)
+        for n in range(15):
+            await s.ann.says(s.group, f"among ourselves {n}")
+        s.api.fail("sendMessage", Fault(Kind.CUT_AFTER))
+        with pytest.raises(Broken):
+            await chat.post(s.there, Message(text="the final"), key="b")
+        s.api.fail("deleteMessage", Fault(Kind.WAIT, seconds=30))
+        stands = await chat.post(s.there, Message(text="the final"), key="b", again=True)
+        await asyncio.sleep(31)
+        assert await chat.post(s.there, Message(text="the final"), key="b", again=True) == stands
+        assert s.words(s.group).count("the final") == 2
+
+
+async def test_a_file_that_did_arrive_is_found_after_all_attempts() -> None:
+    async with scene() as s, s.chat() as chat:
+        artifact = await _kept(s, b"x" * 1000)
+        message = Message(text="see the file", files=(File(artifact, "big.bin", 1000),))
+        s.api.fail("sendDocument", Fault(Kind.HALF_OPEN), times=2)
+        s.api.fail("sendDocument", Fault(Kind.CUT_AFTER))
+        for attempt in range(3):
+            with pytest.raises(Broken):
+                await chat.post(s.here, message, key="a", again=attempt > 0)
+        await chat.post(s.here, message, key="a", again=True)
+        assert [m.file.name for m in s.api.messages(s.home.id) if m.file] == ["big.bin"]
+        assert s.words(s.home)[0] == "see the file"
+        assert not any("could not be sent" in words for words in s.words(s.home))
+
+
 async def test_a_file_that_the_line_cannot_carry_gives_its_place_to_words() -> None:
     async with scene() as s, s.chat() as chat:
         artifact = await _kept(s, b"x" * 1000)

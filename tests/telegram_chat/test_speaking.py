@@ -162,7 +162,8 @@ async def test_a_text_of_many_messages_is_its_end_and_a_file_with_all_of_it() ->
         assert (file.file.name, file.file.content.decode()) == ("answer.md", HUGE.text)
         assert texts[-1].text.endswith("words")
         assert id_ == ",".join(str(text.id) for text in texts) + f"+{file.id}"
-        assert file.silent is False
+        assert [text.silent for text in texts] == [False] + [True] * (len(texts) - 1)  # one message, one sound
+        assert file.silent is True
         await chat.remove(s.here, id_)
         assert s.api.messages(s.home.id) == []
 
