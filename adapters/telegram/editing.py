@@ -10,7 +10,7 @@ from hashlib import sha256
 
 import structlog
 
-from adapters.telegram.errors import Missing, Same
+from adapters.telegram.errors import Missing, NotOurs, Same
 from adapters.telegram.keyed import Locks, Newest
 from adapters.telegram.line import Line
 from adapters.telegram.parts import texts, whole
@@ -66,8 +66,20 @@ class Editing:
         return 0.0
 
     async def _change(self, where: Conversation, message_id: MessageId, ids: Ids, message: Message) -> None:
+        as_rich = self._speaking.is_rich(where)
+        try:
+            await self._look(where, message_id, ids, message, as_rich=as_rich)
+        except Refused as why:
+            if not as_rich or isinstance(why, NotOurs):
+                raise
+            await self._look(where, message_id, ids, message, as_rich=False)
+            self._speaking.too_rich(where, str(why))
+
+    async def _look(
+        self, where: Conversation, message_id: MessageId, ids: Ids, message: Message, *, as_rich: bool
+    ) -> None:
         chat = chat_id(where)
-        looks, rest = texts(message, len(ids.texts), as_rich=self._speaking.is_rich(where))
+        looks, rest = texts(message, len(ids.texts), as_rich=as_rich)
         for id_, look in zip(ids.texts, looks, strict=True):
             if self._speaking.looks.get((chat, id_)) == look.look:
                 continue

@@ -20,6 +20,9 @@ log = structlog.get_logger()
 
 REACTIONS = {Got.SEEN: "👀", Got.HEARD: "👍", Got.REFUSED: "💔"}
 DONE = ("✅", "☑", "✔", "🏁", "🎉")
+MOST_REFUSALS = 3
+"""So many refused reactions in a row: then the chat allows none. A single one may be about its message alone."""
+
 FAILED = ("❗", "‼", "⚠", "⁉", "❓", "💔", "🔥")
 WELL = frozenset({"completed", "stopped"})
 
@@ -29,7 +32,7 @@ class Signs:
 
     def __init__(self, line: Line) -> None:
         self._line = line
-        self._no_reactions: Newest[int, bool] = Newest(1_000)
+        self._refusals: Newest[int, int] = Newest(1_000)
         self._icons: Mapping[str, str] | None = None
 
     async def show(self, where: Conversation, sign: Sign) -> None:
@@ -47,15 +50,17 @@ class Signs:
 
     async def _react(self, where: Conversation, message: MessageId, got: Got) -> None:
         chat, ids = chat_id(where), Ids.read(message).all
-        if not ids or chat in self._no_reactions:
+        refusals = self._refusals.get(chat) or 0
+        if not ids or refusals >= MOST_REFUSALS:
             return
         try:
             async with self._line.told(chat=chat) as bot:
                 await bot.set_message_reaction(chat, ids[0], ReactionTypeEmoji(REACTIONS[got]))
+            self._refusals.pop(chat)
         except Refused as why:
             log.info("no reaction", chat=chat, why=str(why))
             if "reaction" in str(why).lower():
-                self._no_reactions.put(chat, value=True)
+                self._refusals.put(chat, refusals + 1)
         except Gone as why:
             log.info("nothing to react to", chat=chat, why=str(why))
 

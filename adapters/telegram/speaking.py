@@ -54,6 +54,7 @@ class Speaking:
         self._chains = chains
         self._now = now
         self._rich = set(rich_chats)
+        self._refusals: Newest[str, int] = Newest(1_000)
         self._locks = Locks()
         self._unsent: Newest[str, bool] = Newest(1_000)
         self._uploads: Newest[tuple[str, str], int] = Newest(1_000)  # attempts at a file that ended nobody knows how
@@ -74,19 +75,32 @@ class Speaking:
         silent, as_rich = not message.rings, self.is_rich(where)
         made = await parts(message, self._artifacts, as_rich=as_rich)
         try:
-            return await self._say(where, made, key=key, silent=silent, record=record, again=again)
-        except Refused as why:
+            record = await self._say(where, made, key=key, silent=silent, record=record, again=again)
+        except Refused as error:
             begun = await self._records.get(key)
             if not as_rich or (begun and begun.ids.all):
                 raise
-            log.warning("no rich messages here", chat=where.chat, why=str(why))
-            self._rich.discard(where.chat)
+            why = str(error)
+        else:
+            self._refusals.pop(where.chat)
+            return record
         made = await parts(message, self._artifacts, as_rich=False)
-        return await self._say(where, made, key=key, silent=silent, record=begun, again=False)
+        record = await self._say(where, made, key=key, silent=silent, record=begun, again=again)
+        self.too_rich(where, why)
+        return record
 
     def is_rich(self, where: Conversation) -> bool:
         """Whether this chat is shown blocks."""
         return where.chat in self._rich
+
+    def too_rich(self, where: Conversation, why: str) -> None:
+        """Blocks were refused, and plain words were taken. After several of those in a row this chat gets no more."""
+        refusals = (self._refusals.get(where.chat) or 0) + 1
+        self._refusals.put(where.chat, refusals)
+        lasting = refusals >= MOST_REFUSALS or "method" in why.lower()  # the server does not know how
+        log.warning("no rich messages here" if lasting else "not as a rich message", chat=where.chat, why=why)
+        if lasting:
+            self._rich.discard(where.chat)
 
     async def attach(self, where: Conversation, document: Document, *, key: str) -> None:
         """One more file, in silence."""

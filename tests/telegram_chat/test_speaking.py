@@ -414,10 +414,25 @@ async def test_signs_are_seen_on_the_message_and_the_topic() -> None:
 async def test_reactions_that_are_not_allowed_are_remembered() -> None:
     async with scene() as s, s.chat() as chat:
         hers = await s.ann.says(s.group, "go")
-        s.api.fail("setMessageReaction", Fault(Kind.STATUS, status=400, words="Bad Request: REACTION_INVALID"), times=9)
+        s.api.fail("setMessageReaction", Fault(Kind.STATUS, status=400, words="Bad Request: REACTION_INVALID"), times=3)
         for _ in range(3):
             await chat.sign(s.there, Receipt(MessageId(str(hers.id)), Got.SEEN))
-        assert len(s.api.called("setMessageReaction")) == 1
+        assert len(s.api.called("setMessageReaction")) == 3
+        s.api.faults.clear()
+        await chat.sign(s.there, Receipt(MessageId(str(hers.id)), Got.SEEN))
+        assert len(s.api.called("setMessageReaction")) == 3
+
+
+async def test_one_refused_reaction_is_about_its_message_alone() -> None:
+    async with scene() as s, s.chat() as chat:
+        hers = await s.ann.says(s.group, "go")
+        fault = Fault(Kind.STATUS, status=400, words="Bad Request: REACTION_INVALID")
+        for _ in range(4):
+            s.api.fail("setMessageReaction", fault)
+            for got in (Got.SEEN, Got.HEARD):
+                await chat.sign(s.there, Receipt(MessageId(str(hers.id)), got))
+        assert hers.reactions == ("👍",)
+        assert len(s.api.called("setMessageReaction")) == 8
 
 
 async def test_a_board_is_pinned_instead_of_the_last_one() -> None:
@@ -468,6 +483,24 @@ async def test_a_server_without_rich_messages_gets_plain_ones() -> None:
         assert len(s.api.called("sendRichMessage")) == 1
         assert len(s.words(s.home)) == 2
         assert isinstance(chat, TelegramChat)
+
+
+async def test_a_refused_rich_message_is_plain_and_the_next_one_is_rich() -> None:
+    fault = Fault(Kind.STATUS, status=400, words="Bad Request: RICH_MESSAGE_BLOCK_INVALID")
+    async with scene() as s, s.chat(rich_chats=[str(s.home.id)]) as chat:
+        s.api.fail("sendRichMessage", fault)
+        plain = await chat.post(s.here, Message(text=TABLE), key="1")
+        rich = await chat.post(s.here, Message(text=TABLE), key="2")
+        assert [message.rich is None for message in s.api.messages(s.home.id)] == [True, False]
+        s.api.fail("editMessageText", fault)
+        await chat.edit(s.here, rich, Message(text=TABLE + "\nmore"))
+        assert "more" in s.words(s.home)[-1]
+        s.api.fail("sendRichMessage", fault, times=9)
+        for number in range(5):
+            await chat.post(s.here, Message(text=TABLE), key=f"again {number}")
+        assert len(s.api.called("sendRichMessage")) == 2 + 2  # with the edit, these are three in a row
+        assert len(s.words(s.home)) == 7
+        assert plain != rich
 
 
 async def test_what_the_platform_will_not_have_is_refused_in_its_words() -> None:
