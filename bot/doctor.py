@@ -23,6 +23,7 @@ from adapters.telegram.line import Line
 from bot.claude import bundled_claude
 from bot.listener import why_not
 from bot.lock import only_bot
+from bot.runtimes import SECRET, look_at_cluster
 from bot.settings import Settings
 from orchestrator.checkup import Finding
 from orchestrator.errors import Trouble
@@ -40,7 +41,7 @@ async def examine(settings: Settings, environ: Mapping[str, str]) -> list[Findin
         _port(settings),
         *_model(settings, environ),
     ]
-    there = await asyncio.gather(_telegram(settings), _discord(settings))
+    there = await asyncio.gather(_cluster(settings, environ), _telegram(settings), _discord(settings))
     return [*here, *itertools.chain.from_iterable(there)]
 
 
@@ -97,6 +98,10 @@ def _port(settings: Settings) -> Finding:
 
 
 def _model(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
+    if settings.runtime == "kubernetes":
+        words = f"agents get their credential from the Secret {SECRET} in the namespace {settings.kube_namespace}"
+        yield Finding("model", words, good=True)
+        return
     if not settings.has_model:
         yield Finding("model", "no credential: set ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN in .env", good=False)
         return
@@ -105,6 +110,12 @@ def _model(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
     found = settings.claude_bin or bundled_claude() or shutil.which("claude", path=environ.get("PATH"))
     words = f"the CLI is {found}" if found else "the CLI is installed at the next start (160 MB)"
     yield Finding("claude", words, good=True)
+
+
+async def _cluster(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:
+    if settings.runtime != "kubernetes":
+        return []
+    return await look_at_cluster(settings, environ)
 
 
 async def _telegram(settings: Settings) -> list[Finding]:

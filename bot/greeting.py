@@ -33,15 +33,25 @@ def _state(settings: Settings, unavailable: Mapping[str, str]) -> list[tuple[str
     """One line for each thing that may be missing."""
     model = unavailable.get("claude", "")
     budget = f"each run may cost up to ${settings.max_budget_usd:.2f} (MAX_BUDGET_USD)"
-    isolation = (
-        "agents run as plain processes with your user's rights: no isolation. A cluster runtime is not in this version."
-    )
     return [
-        ("model", f"missing: {model}" if model else f"ready, {budget}."),
+        ("model", _model(settings, model, budget)),
         ("Telegram", _telegram(settings)),
         ("Discord", _discord(settings)),
-        ("Kubernetes", f"missing: {isolation}"),
+        ("Kubernetes", _kubernetes(settings)),
     ]
+
+
+def _model(settings: Settings, missing: str, budget: str) -> str:
+    if settings.runtime == "kubernetes":
+        return f"its credential is the cluster's Secret agent-credentials; {budget}."
+    return f"missing: {missing}" if missing else f"ready, {budget}."
+
+
+def _kubernetes(settings: Settings) -> str:
+    if settings.runtime != "kubernetes":
+        return "missing: agents are plain processes with your user's rights, no isolation. Set RUNTIME=kubernetes."
+    cluster = settings.kube_context or "the cluster at hand"
+    return f"agents are pods in {settings.kube_namespace} ({cluster}, runtime class {settings.runtime_class})."
 
 
 def _telegram(settings: Settings) -> str:

@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import gc
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -17,15 +16,14 @@ from dataclasses import dataclass
 import structlog
 
 from adapters.disk import open_artifacts
-from adapters.local import LocalRuntime
 from adapters.sqlite import Database, open_store
 from bot.chats import open_chats
-from bot.claude import ensure_claude
 from bot.listener import application, listening
 from bot.lock import only_bot
 from bot.metrics import RoomMetrics
 from bot.profiles import shipped_agents
-from bot.settings import Settings, guest_environment
+from bot.runtimes import open_runtime
+from bot.settings import Settings
 from orchestrator.core import Orchestrator, Rules
 from orchestrator.errors import Broken
 from orchestrator.gate import Gate
@@ -37,10 +35,6 @@ log = structlog.get_logger()
 DAY = 24 * 3600.0
 KEPT_DAYS = 30
 RUNS_TAB = Conversation("web", "runs")
-NO_MODEL = (
-    "no credential for a model is set. Put ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN (from `claude setup-token`) "
-    "into .env and start the bot again."
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,20 +66,10 @@ async def live(settings: Settings, environ: Mapping[str, str], *, greet: Callabl
 @asynccontextmanager
 async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[House]:
     """Everything but life: the files, the listener, the room ready to run."""
-    guest = guest_environment(settings, environ)
-    unavailable: dict[str, str] = {}
-    if not settings.has_model:
-        unavailable["claude"] = NO_MODEL
-    else:
-        cli = await ensure_claude(settings.claude_bin, say=_tell)
-        if cli.path is None:
-            unavailable["claude"] = cli.words
-        else:
-            guest["CLAUDE_BIN"] = str(cli.path)
     data = settings.data_dir.absolute()
     async with (
         open_store(data / "army.db") as database,
-        LocalRuntime(data / "runs", python=sys.executable, env=guest) as runtime,
+        open_runtime(settings, environ) as ground,
         AsyncExitStack() as doors,
     ):
         await _seed(database.store)
@@ -100,20 +84,20 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncIterato
             notes=database.notes("core"),
             artifacts=artifacts,
             chats=chats.by_platform,
-            runtime=runtime,
+            runtime=ground.runtime,
             gate=Gate(chats.rules),
             clock=time.time,
             rules=Rules(
                 max_runs=settings.max_runs,
                 budget_usd=settings.max_budget_usd,
-                unavailable=unavailable,
+                unavailable=ground.unavailable,
                 boards=(RUNS_TAB,),
             ),
         )
         app = application(ready=room.ready.is_set, metrics=RoomMetrics(room).text, token=settings.web_token.reveal())
         chats.add_routes(app)
         async with listening(app, settings.http_bind) as port, _daily(database):
-            yield House(room, port, unavailable)
+            yield House(room, port, ground.unavailable)
 
 
 def _collect_rarely() -> None:
@@ -123,10 +107,6 @@ def _collect_rarely() -> None:
     """
     gc.freeze()
     gc.set_threshold(20_000, 5, 10)
-
-
-def _tell(words: str) -> None:
-    sys.stderr.write(words + "\n")
 
 
 async def _seed(store: Store) -> None:

@@ -279,10 +279,30 @@ def _bind(text: str) -> Bind:
 
 
 def _runtime(text: str) -> str:
-    if text == "kubernetes":
-        raise ValueError("'kubernetes' is not in this version yet; leave it out or write 'local'")
-    if text != "local":
+    if text not in {"local", "kubernetes"}:
         raise ValueError(f"{text!r} is neither 'local' nor 'kubernetes'")
+    return text
+
+
+def _namespace(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?", text):
+        raise ValueError(f"{text!r} cannot be a namespace: small letters, digits and dashes, 63 at most")
+    return text
+
+
+def _class(text: str) -> str:
+    if not re.fullmatch(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?", text):
+        raise ValueError(
+            f"{text!r} cannot be a runtime class; write kata-fc, kata-clh, kata-qemu, gvisor, none or your own"
+        )
+    return text
+
+
+def _image(text: str) -> str:
+    if not re.fullmatch(
+        r"[a-z0-9]([a-z0-9._:/-]*[a-z0-9])?(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?(@sha256:[0-9a-f]{64})?", text
+    ):
+        raise ValueError(f"{text!r} is not an image, like ghcr.io/rj-ai-army/agent:0.1.0")
     return text
 
 
@@ -330,9 +350,9 @@ PARSERS: Mapping[str, Callable[[str], Any]] = {
     "ALERTMANAGER_TOKEN": _one_word,
     "RUNTIME": _runtime,
     "KUBE_CONTEXT": _text,
-    "KUBE_NAMESPACE": _text,
-    "RUNTIME_CLASS": _text,
-    "AGENT_IMAGE": _text,
+    "KUBE_NAMESPACE": _namespace,
+    "RUNTIME_CLASS": _class,
+    "AGENT_IMAGE": _image,
     "ANTHROPIC_API_KEY": _one_word,
     "CLAUDE_CODE_OAUTH_TOKEN": _one_word,
     "ANTHROPIC_BASE_URL": _url("http", "https"),

@@ -115,7 +115,7 @@ class Cluster:
                         return None
                     if response.status >= 300:
                         raise await _refusal(response, doing=doing)
-        return cast("Json", json.loads(answer))
+        return _object(answer, doing=doing)
 
     async def pod(self, name: str) -> Json | None:
         """The pod as it is at this moment."""
@@ -250,10 +250,19 @@ class Cluster:
                 async with response:
                     if response.status >= 300:
                         raise await _refusal(response, doing=doing)
-                    answer = json.loads(await response.read())
-        if not isinstance(answer, dict):
-            raise Broken(f"The cluster's API answered nonsense {doing}.")
-        return answer
+                    answer = await response.read()
+        return _object(answer, doing=doing)
+
+
+def _object(answer: bytes, *, doing: str) -> Json:
+    """The JSON object that was answered. Something else comes from somebody in between; what was done is not known."""
+    try:
+        parsed = json.loads(answer)
+    except ValueError:
+        parsed = None
+    if not isinstance(parsed, dict):
+        raise Broken(f"What answers as the cluster's API is not it ({doing}).", unsure=True)
+    return parsed
 
 
 def _some_file(paths: str) -> bool:

@@ -84,7 +84,10 @@ def test_all_mistakes_are_told_at_once() -> None:
             "HTTP_BIND": "everywhere",
             "MAX_RUNS": "many",
             "MAX_BUDGET_USD": "-1",
-            "RUNTIME": "kubernetes",
+            "RUNTIME": "moon",
+            "KUBE_NAMESPACE": "My Agents",
+            "RUNTIME_CLASS": "Kata FC",
+            "AGENT_IMAGE": "agent image",
             "LOG_LEVEL": "loud",
             "TELEGRAM_TOKEN": "hello",
             "TELEGRAM_ALLOWED_USERS": "@somebody",
@@ -93,10 +96,11 @@ def test_all_mistakes_are_told_at_once() -> None:
         "FOO=1\nnot a line\nDATA_DIR='x\n",
     )
     text = "\n".join(told)
-    for name in ("HTTP_BIND", "MAX_RUNS", "MAX_BUDGET_USD", "RUNTIME", "LOG_LEVEL", "TELEGRAM_TOKEN:",
+    for name in ("HTTP_BIND", "MAX_RUNS", "MAX_BUDGET_USD", "RUNTIME:", "LOG_LEVEL", "TELEGRAM_TOKEN:",
+                 "KUBE_NAMESPACE:", "RUNTIME_CLASS:", "AGENT_IMAGE:",
                  "TELEGRAM_ALLOWED_USERS", "TELEGRAM_TOKN", "FOO", "line 2", "line 3"):  # fmt: skip
         assert name in text
-    assert len(told) == 11
+    assert len(told) == 14
     assert all(sentence.endswith(".") for sentence in told)
 
 

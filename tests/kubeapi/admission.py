@@ -85,7 +85,11 @@ def _account(pod: Json, namespace: str, stock: Stock) -> None:
         raise _no(pod, f'error looking up service account {namespace}/{name}: serviceaccount "{name}" not found')
     account = stock.get(ACCOUNTS, namespace, name).object
     if spec.get("automountServiceAccountToken", account.get("automountServiceAccountToken", True)):
-        raise _no(pod, "this server's agents must not get a service account's token: automountServiceAccountToken")
+        name = "kube-api-access"
+        spec["volumes"] = [*(spec.get("volumes") or []), {"name": name, "projected": {"sources": []}}]
+        for container in spec["containers"]:
+            mount = {"name": name, "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount", "readOnly": True}
+            container["volumeMounts"] = [*(container.get("volumeMounts") or []), mount]
 
 
 def _priority(pod: Json, stock: Stock) -> None:

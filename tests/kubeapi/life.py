@@ -240,6 +240,7 @@ class Life:
                 self._wait("ErrImagePull", words)
             backing = not backing
             await asyncio.sleep(self._node.retry_seconds)
+        await asyncio.sleep(self._node.pull_seconds)
         self._tell("Pulled", f'Container image "{image}" already present on machine')
 
     async def _one_container(self) -> int:
@@ -269,7 +270,9 @@ class Life:
         image = self._node.image(self.spec["containers"][0]["image"]) or command.AGENT_IMAGE
         while True:
             pod = self.pod
-            assert pod is not None
+            if pod is None:
+                await asyncio.Event().wait()  # it is being buried just now
+                return None
             try:
                 env = command.environment(pod, image, self.places, find=find, own=os.environ)
                 break
@@ -393,10 +396,11 @@ class Life:
             self._node.event(pod, reason, message, kind=kind, source=source)
 
     def _change(self, how: Callable[[Json], object]) -> None:
-        pod = copy.deepcopy(self.pod)
+        pod = self.pod
         if pod is not None:
-            how(pod["status"])
-            self._node.stock.replace(PODS, pod)
+            status = copy.deepcopy(pod["status"])
+            how(status)
+            self._node.stock.replace(PODS, {**pod, "status": status})
 
     def _creating(self, status: Json) -> None:
         status |= {"hostIP": "10.0.0.11", "startTime": now()}

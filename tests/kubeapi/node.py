@@ -7,7 +7,6 @@ wait look again every `retry_seconds`.
 from __future__ import annotations
 
 import asyncio
-import copy
 import shutil
 from collections.abc import Callable
 from fnmatch import fnmatch
@@ -44,12 +43,16 @@ class Node:
         """The kubelet does not answer: no attach, no logs, no news of pods. Containers go on."""
         self.hollow = False
         """Containers are said to run and are not there: for measuring with thousands of pods."""
+        self.pull_seconds = 0.0
+        """How long a pod is in ContainerCreating."""
         self.retry_seconds = 0.1
         self.crash_seconds = 0.2
         """The first pause between two restarts; it doubles. The first restart is at once."""
         self.linger_seconds = 0.02
         """How long a pod's object outlives its containers."""
         self.shed: Callable[[], None] = lambda: None
+        self._events: dict[tuple[str, str, str], str] = {}
+        self._errors: list[BaseException] = []
         self._lives: dict[str, Life] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._awake = asyncio.Event()
@@ -77,7 +80,9 @@ class Node:
         life.forgotten.set()
         life.doom(Doom(grace=0, deleted=True))
 
-        def done(_: asyncio.Task[None]) -> None:
+        def done(task: asyncio.Task[None]) -> None:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                self._errors.append(error)
             if self._lives.pop(uid, None) is not None:
                 life.close()
             del self._tasks[uid]
@@ -94,7 +99,7 @@ class Node:
             task.cancel()
         if tasks:
             await asyncio.wait(tasks)
-        ended = [task.exception() for task in tasks if not task.cancelled()]
+        ended = [*self._errors, *(task.exception() for task in tasks if not task.cancelled())]
         for life in self._lives.values():
             life.close()
         for error in ended:
@@ -146,16 +151,12 @@ class Node:
     def event(self, pod: Json, reason: str, message: str, *, kind: str = "Normal", source: str = "kubelet") -> None:
         """Tell of something that happened to a pod; the same once more is counted."""
         meta = pod["metadata"]
-        for thing in self.stock.all(EVENTS, meta["namespace"]):
-            event = thing.object
-            same = (event["involvedObject"]["uid"], event["reason"], event["message"])
-            if same == (meta["uid"], reason, message):
-                again = copy.deepcopy(event)
-                again["count"] += 1
-                again["lastTimestamp"] = now()
-                self.stock.replace(EVENTS, again)
-                return
-        self.stock.create(EVENTS, {
+        key = (meta["uid"], reason, message)
+        if (old := self.stock.find(EVENTS, meta["namespace"], self._events.get(key, ""))) is not None:
+            again = {**old.object, "count": old.object["count"] + 1, "lastTimestamp": now()}
+            self.stock.replace(EVENTS, again)
+            return
+        told = self.stock.create(EVENTS, {
             "metadata": {"name": f"{meta['name']}.{self.stock.version + 1:016x}", "namespace": meta["namespace"]},
             "involvedObject": {
                 "kind": "Pod", "namespace": meta["namespace"], "name": meta["name"], "uid": meta["uid"],
@@ -165,6 +166,7 @@ class Node:
             "firstTimestamp": now(), "lastTimestamp": now(), "count": 1, "type": kind, "eventTime": None,
             "reportingComponent": source, "reportingInstance": self.name,
         })  # fmt: skip
+        self._events[key] = told.object["metadata"]["name"]
 
     def die(self) -> None:
         """The kubelet is gone: what is attached is cut, and nobody hears of the pods any more."""

@@ -50,6 +50,9 @@ class Places:
         match volume:
             case {"emptyDir": _}:
                 return folder
+            case {"projected": _}:
+                (folder / "token").write_text("a token of the pod's account, which is good for nothing here")
+                return folder
             case {"secret": {"secretName": name} as source}:
                 return self._files(folder, "Secret", name, source, find)
             case {"configMap": {"name": name} as source}:

@@ -7,12 +7,13 @@ etcd outlives an API server; so do the node's containers.
 from __future__ import annotations
 
 import asyncio
+import copy
 import json
 import secrets
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -23,7 +24,7 @@ from aiohttp import web
 from tests.kubeapi import bodies, refusal
 from tests.kubeapi.ask import Call, Target, target
 from tests.kubeapi.faults import Fault, Faults, Kind
-from tests.kubeapi.life import Doom, Life
+from tests.kubeapi.life import Life
 from tests.kubeapi.node import Node
 from tests.kubeapi.reading import Lists, Watches
 from tests.kubeapi.refusal import Json, Refusal
@@ -69,7 +70,8 @@ class KubeApi:
         self.streams = Streams()
         self.stock = Stock()
         self.node = Node(self.stock, self.root)
-        self.node.shed = self.streams.cut
+        self.node.shed = self._shed
+        self._following: set[asyncio.Transport] = set()
         self.watches = Watches(self.stock)
         self._lists = Lists(self.stock)
         self._writer = Writer(self.stock, version=version, complain=self.violations.append)
@@ -141,7 +143,7 @@ class KubeApi:
 
     def apply(self, *things: Json) -> None:
         """Put objects there behind everybody's back, manifests as they are; those that are there are replaced."""
-        for thing in things:
+        for thing in copy.deepcopy(things):
             sort = sort_of(thing)
             if sort is None:
                 raise ValueError(f"this server keeps no {thing.get('kind')}")
@@ -235,7 +237,7 @@ class KubeApi:
     async def _asked(self, request: web.Request, call: Call) -> web.StreamResponse:
         if request.path in OPEN:
             return web.Response(text="ok" if self.ready else "not ready", status=200 if self.ready else 500)
-        if request.path == "/version":
+        if request.path in {"/version", "/version/"}:
             major, minor = self.version.split(".")
             return web.json_response({"major": major, "minor": minor, "gitVersion": f"v{self.version}.0"})
         given = request.headers.get("Authorization", "")
@@ -394,10 +396,25 @@ class KubeApi:
         await response.prepare(request)
         await response.write(text)
         if follow:
-            async for more in log.follow(piece):
-                await response.write(more)
+            await self._follow(request, response, log.follow(piece))
         await response.write_eof()
         return response
+
+    async def _follow(self, request: web.Request, response: web.StreamResponse, lines: AsyncIterator[bytes]) -> None:
+        transport = request.transport
+        assert isinstance(transport, asyncio.Transport)
+        self._following.add(transport)
+        try:
+            async for more in lines:
+                await response.write(more)
+        finally:
+            self._following.discard(transport)
+
+    def _shed(self) -> None:
+        """The kubelet is gone, and with it everything that came through it."""
+        self.streams.cut()
+        for transport in self._following:
+            transport.abort()
 
 
 def _stamp(at: float) -> bytes:
@@ -409,6 +426,3 @@ def _json(body: bytes, *, status: int = 200, warnings: Sequence[str] = ()) -> we
     for warning in warnings:
         response.headers.add("Warning", f'299 - "{warning.replace(chr(34), chr(92) + chr(34))}"')
     return response
-
-
-__all__ = ["Doom", "KubeApi"]

@@ -1,12 +1,12 @@
 """What the server keeps: objects, the version of the whole, and the changes that watches follow.
 
-Objects in it are never changed in place: a write puts a new one. It knows no request and no rights.
+Objects in it are never changed in place: a write puts a new one, which may share parts with the old; who wrote it keeps
+his hands off. It knows no request and no rights.
 """
 
 from __future__ import annotations
 
 import asyncio
-import copy
 import json
 import time
 import uuid
@@ -112,12 +112,12 @@ class Stock:
 
     def create(self, sort: Sort, thing: Json) -> Thing:
         """Put a new object. Raises `Refusal` when its name is taken."""
-        thing = copy.deepcopy(thing)
-        meta = thing["metadata"]
+        meta = {**thing["metadata"]}
         if self.find(sort, meta.get("namespace", ""), meta["name"]) is not None:
             raise refusal.exists(sort.full, meta["name"])
         meta |= {"uid": str(uuid.uuid4()), "creationTimestamp": now()}
-        return self._put("ADDED", sort, {"apiVersion": sort.api_version, "kind": sort.kind, **thing}, None)
+        whole = {"apiVersion": sort.api_version, "kind": sort.kind, **thing, "metadata": meta}
+        return self._put("ADDED", sort, whole, None)
 
     def replace(self, sort: Sort, thing: Json) -> Thing:
         """Put this in the place of the object of its name; the same again is no change."""
@@ -125,13 +125,13 @@ class Stock:
         before = self.get(sort, meta.get("namespace", ""), meta["name"])
         if thing == before.object:
             return before
-        return self._put("MODIFIED", sort, copy.deepcopy(thing), before)
+        return self._put("MODIFIED", sort, {**thing, "metadata": {**meta}}, before)
 
     def remove(self, sort: Sort, namespace: str, name: str) -> Thing:
         """Take the object away."""
         before = self.get(sort, namespace, name)
         del self._things[sort][namespace if sort.namespaced else "", name]
-        return self._note("DELETED", sort, copy.deepcopy(before.object), before)
+        return self._note("DELETED", sort, {**before.object, "metadata": {**before.object["metadata"]}}, before)
 
     def compact(self) -> None:
         """Forget how it came to this."""

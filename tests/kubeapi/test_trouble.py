@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+import aiohttp
 import pytest
 
 from tests.kubeapi import Image, KubeApi
@@ -115,7 +116,12 @@ async def test_a_machine_that_is_gone(api: KubeApi, kube: Client, *, forgotten: 
 async def test_a_kubelet_that_is_gone(api: KubeApi, kube: Client) -> None:
     await kube.running(pod(command=shell("echo hello; sleep 60")))
     await api.until(lambda: list(api.life("r-1").logs[0].lines()))
+    following = raw(await kube.core.read_namespaced_pod_log("r-1", SPACE, follow=True, _preload_content=False))
+    assert await following.content.readline() == b"hello\n"
     api.node.die()
+    with pytest.raises(aiohttp.ClientError):
+        await following.content.readline()
+    following.close()
     code, words = await refused(kube.core.read_namespaced_pod_log("r-1", SPACE))
     assert (code, "error dialing backend" in words) == (500, True)
     await kube.core.delete_namespaced_pod("r-1", SPACE, grace_period_seconds=1)
@@ -139,6 +145,7 @@ async def test_a_log_is_followed_until_it_rotates(api: KubeApi, kube: Client) ->
         assert await following.content.readline() == line
     life.logs[0].rotate()
     assert await following.content.read() == b""
+    following.close()
     await life.container.write(b"four\n")
     await api.until(lambda: list(life.logs[0].lines()))
     assert await kube.core.read_namespaced_pod_log("r-1", SPACE) == "four\n"
@@ -158,3 +165,23 @@ async def test_a_thousand_hollow_pods_cost_little(api: KubeApi, kube: Client) ->
     await api.until(lambda: all(kube.phase(f"r-{n}") == "Running" for n in range(100)))
     assert time.monotonic() - began < 10
     assert len((await kube.core.list_namespaced_pod(SPACE)).items) == 100
+
+
+async def test_an_image_takes_its_time(api: KubeApi, kube: Client) -> None:
+    api.node.pull_seconds = 0.3
+    await kube.create(pod())
+    await api.until(lambda: waiting(api) == "ContainerCreating")
+    with pytest.raises(aiohttp.WSServerHandshakeError, match="500"):
+        async with kube.attach():
+            pass
+    await api.until(lambda: kube.phase() == "Running")
+
+
+async def test_a_pod_gets_an_accounts_token_unless_it_declines(api: KubeApi, kube: Client) -> None:
+    body = pod(
+        command=shell("cat $T/token"), env=[{"name": "T", "value": "/var/run/secrets/kubernetes.io/serviceaccount"}]
+    )
+    del body["spec"]["automountServiceAccountToken"]
+    await kube.create(body)
+    await api.until(lambda: kube.phase() == "Succeeded")
+    assert "token" in await kube.core.read_namespaced_pod_log("r-1", SPACE)

@@ -24,9 +24,7 @@ def waiting(reason: str, message: str = "", **more: Any) -> Json:
     return {"containerStatuses": [{"state": {"waiting": {"reason": reason, "message": message}}, **more}]}
 
 
-def ended(
-    reason: str, code: int, *, started: str = "2026-01-01T00:00:00Z", finished: str = "2026-01-01T00:00:09Z"
-) -> Json:
+def ended(reason: str, code: int, *, finished: str = "2026-01-01T00:00:09Z") -> Json:
     return {
         "terminated": {"reason": reason, "exitCode": code, "startedAt": "2026-01-01T00:00:00Z", "finishedAt": finished}
     }

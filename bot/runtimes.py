@@ -1,0 +1,82 @@
+"""Where agents run, as the settings say: here, or in a cluster. The cluster's library is loaded only then."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from adapters.local import LocalRuntime
+from bot.claude import ensure_claude
+from bot.greeting import VERSION
+from bot.settings import Settings, guest_environment
+from orchestrator.checkup import Finding
+from orchestrator.ports import Runtime
+
+if TYPE_CHECKING:
+    from adapters.kubernetes import Door, Guest
+
+AGENT_IMAGE = f"ghcr.io/rj-ai-army/agent:{VERSION}"
+SECRET = "agent-credentials"  # noqa: S105 - the name of one
+NO_MODEL = (
+    "no credential for a model is set. Put ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN (from `claude setup-token`) "
+    "into .env and start the bot again."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ground:
+    """A runtime, and which drivers cannot work on it, each with the reason."""
+
+    runtime: Runtime
+    unavailable: Mapping[str, str] = field(default_factory=dict)
+
+
+@asynccontextmanager
+async def open_runtime(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[Ground]:
+    """The runtime for as long as the block lasts. Raises `Trouble` where the way to a cluster cannot be found."""
+    if settings.runtime == "kubernetes":
+        from adapters.kubernetes import KubernetesRuntime  # noqa: PLC0415 - a second and 40 MB, for nothing elsewhere
+
+        door, guest = way(settings, environ)
+        async with KubernetesRuntime(door, guest) as pods:
+            yield Ground(pods)  # credentials are in the cluster: what is missing there shows when an agent asks
+        return
+    given, unavailable = await _local(settings, environ)
+    runs = settings.data_dir.absolute() / "runs"
+    async with LocalRuntime(runs, python=sys.executable, env=given) as processes:
+        yield Ground(processes, unavailable)
+
+
+def way(settings: Settings, environ: Mapping[str, str]) -> tuple[Door, Guest]:
+    """Where the cluster is, and what all its agents have in common."""
+    from adapters.kubernetes import Door, Guest  # noqa: PLC0415 - see above
+
+    door = Door.of(environ, namespace=settings.kube_namespace, context=settings.kube_context)
+    guest = Guest(image=settings.agent_image or AGENT_IMAGE, runtime_class=settings.runtime_class, secret=SECRET)
+    return door, guest
+
+
+async def look_at_cluster(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:
+    """What `doctor` says of the cluster."""
+    from adapters.kubernetes.checkup import checkup  # noqa: PLC0415 - see above
+
+    door, guest = way(settings, environ)
+    return await checkup(door, guest)
+
+
+async def _local(settings: Settings, environ: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:
+    """The environment of agents on this machine, and why some of them cannot run."""
+    given = guest_environment(settings, environ)
+    if not settings.has_model:
+        return given, {"claude": NO_MODEL}
+    cli = await ensure_claude(settings.claude_bin, say=_tell)
+    if cli.path is None:
+        return given, {"claude": cli.words}
+    return given | {"CLAUDE_BIN": str(cli.path)}, {}
+
+
+def _tell(words: str) -> None:
+    sys.stderr.write(words + "\n")

@@ -1,0 +1,39 @@
+"""A cluster and the runtime in it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager
+from pathlib import Path
+
+import pytest
+
+from adapters.kubernetes import Door, Guest, KubernetesRuntime
+from tests.kubeapi import KubeApi
+
+Open = Callable[[], AbstractAsyncContextManager[KubernetesRuntime]]
+
+
+@pytest.fixture
+async def api() -> AsyncIterator[KubeApi]:
+    async with KubeApi() as api:
+        yield api
+
+
+@pytest.fixture
+def door(api: KubeApi, tmp_path: Path) -> Door:
+    return Door(namespace=api.namespace, kubeconfig=str(api.kubeconfig(tmp_path / "kubeconfig")))
+
+
+@pytest.fixture
+def new_life(door: Door) -> Open:
+    """Another life of the bot on the same cluster; a pod that has not come after half a second is told of."""
+    return lambda: KubernetesRuntime(
+        door, Guest(image="agent:1"), grace_seconds=1.5, come_seconds=0.5, longest_pause=0.3
+    )
+
+
+@pytest.fixture
+async def runtime(new_life: Open) -> AsyncIterator[KubernetesRuntime]:
+    async with new_life() as runtime:
+        yield runtime
