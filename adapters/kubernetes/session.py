@@ -15,8 +15,9 @@ from contextlib import suppress
 import aiohttp
 import structlog
 
-from agent.wire import Command, Frame, Lines, Live, Malformed, Resume, line_of, parse_up
+from agent.wire import Command, Frame, Live, Resume, line_of
 from orchestrator.errors import Broken
+from orchestrator.reader import Reader
 
 log = structlog.get_logger()
 
@@ -27,33 +28,6 @@ MOST_BYTES = 8 << 20
 GULP = 256 << 10
 PIECE = 32 << 10
 """Bytes in one message to the container."""
-
-
-class Reader:
-    """Bytes to frames. What cannot be read is dropped and counted."""
-
-    def __init__(self, name: str) -> None:
-        self.dropped = 0
-        self._name = name
-        self._lines = Lines()
-
-    def feed(self, chunk: bytes) -> list[Frame | Live]:
-        """The frames that these bytes complete."""
-        batch: list[Frame | Live] = []
-        overlong = self._lines.dropped
-        for text in self._lines.feed(chunk):
-            try:
-                batch.append(parse_up(text))
-            except Malformed as error:
-                self._drop(str(error))
-        for _ in range(self._lines.dropped - overlong):
-            self._drop("a line that is too long")
-        return batch
-
-    def _drop(self, why: str) -> None:
-        self.dropped += 1
-        if self.dropped == 1:  # told once: a flood of bad lines must not become a flood of log
-            log.info("unreadable line dropped", run=self._name, why=why)
 
 
 class AttachSession:

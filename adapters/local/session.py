@@ -14,8 +14,9 @@ from pathlib import Path
 
 import structlog
 
-from agent.wire import Command, Frame, Lines, Live, Malformed, Resume, line_of, parse_up
+from agent.wire import Command, Frame, Live, Resume, line_of
 from orchestrator.errors import Broken
+from orchestrator.reader import Reader
 
 log = structlog.get_logger()
 
@@ -27,16 +28,14 @@ class FifoSession:
     """One connection, open from the start until `close()` or until agentd is gone."""
 
     def __init__(self, *, out: int, into: int, name: str, send_seconds: float = SEND_SECONDS) -> None:
-        self.dropped = 0
         self._out = out
         self._into = into
-        self._name = name
         self._send_seconds = send_seconds
         self._open = True
         self._torn = False
         self._sending = asyncio.Lock()
         self._waits: set[asyncio.Future[None]] = set()
-        self._lines = Lines()
+        self._reader = Reader(name)
 
     @classmethod
     def open(cls, *, out: Path, into: Path, name: str, send_seconds: float = SEND_SECONDS) -> FifoSession:
@@ -55,8 +54,13 @@ class FifoSession:
     async def frames(self) -> AsyncIterator[Sequence[Frame | Live]]:
         """What agentd prints; see `orchestrator.ports.Session`."""
         while (chunk := await self._read()) is not None:
-            if batch := self._parse(chunk):
+            if batch := self._reader.feed(chunk):
                 yield batch
+
+    @property
+    def dropped(self) -> int:
+        """Lines that could not be read."""
+        return self._reader.dropped
 
     async def send(self, command: Command | Resume) -> None:
         """One line; see `orchestrator.ports.Session`."""
@@ -90,23 +94,6 @@ class FifoSession:
             except BlockingIOError:
                 await self._ready(loop.add_reader, loop.remove_reader, self._out)
         return None
-
-    def _parse(self, chunk: bytes) -> list[Frame | Live]:
-        batch: list[Frame | Live] = []
-        overlong = self._lines.dropped
-        for line in self._lines.feed(chunk):
-            try:
-                batch.append(parse_up(line))
-            except Malformed as error:
-                self._drop(str(error))
-        for _ in range(self._lines.dropped - overlong):
-            self._drop("a line that is too long")
-        return batch
-
-    def _drop(self, why: str) -> None:
-        self.dropped += 1
-        if self.dropped == 1:  # told once: a flood of bad lines must not become a flood of log
-            log.info("unreadable line dropped", run=self._name, why=why)
 
     # --- writing ---
 
