@@ -225,11 +225,6 @@ class Pace:
     reserve: int = 0
     edit_every: float = 1.0
 
-    @property
-    def share(self) -> float:
-        """Seconds between two live edits of a place, of whichever message: evenly, and the reserve is left."""
-        return self.per / max(1, self.burst - self.reserve)
-
 
 class Got(StrEnum):
     """What became of a person's message."""

@@ -250,7 +250,10 @@ class PostOffice:
             await self._note(lambda: self._store.trying(letter.key))
             self._failed.discard(letter.key)
             post = lambda: chat.post(letter.where, look, key=letter.key, again=again)  # noqa: E731 - read where it is used
-            return await self._within(place, chat, post, key=letter.key)
+            landed = await self._within(place, chat, post, key=letter.key)
+            if landed is None and again:
+                self._failed.discard(letter.key)  # that this attempt did nothing says nothing of the ones before
+            return landed
         target = await self._known(place, letter.edits)
         if target is None or target.message_id is None:
             raise Gone("the message that it changes was never posted")
@@ -275,7 +278,7 @@ class PostOffice:
             result = await paying(place, overall, errand.run, live=False)
         except Exception as error:  # noqa: BLE001 - whoever waits for it gets it, whatever it is
             if isinstance(error, Busy):
-                place.budget.close(error.seconds + 1, loop.time())
+                (overall if error.everywhere else place.budget).close(error.seconds + 1, loop.time())
             if not errand.done.done():
                 errand.done.set_exception(error)
         else:
@@ -314,8 +317,7 @@ class PostOffice:
         began = loop.time()
         try:
             if chat.stale(page.id):
-                await self._roll(place, page, chat, look)
-                lasts: float | None = 0.0
+                lasts: float | None = 0.0 if await self._roll(place, page, chat, look) else None
             else:
                 id_ = page.id
                 lasts = await self._within(place, chat, lambda: chat.edit(page.where, id_, look), live=True)
@@ -331,18 +333,21 @@ class PostOffice:
         if lasts:
             page.fades = loop.time() + lasts
 
-    async def _roll(self, place: Place, page: Page, chat: Chat, look: Message) -> None:
-        """Post a page anew, in silence, because its message became too old to be edited; the old one goes."""
+    async def _roll(self, place: Place, page: Page, chat: Chat, look: Message) -> bool:
+        """Post a page anew, in silence, because its message became too old to be edited; the old one goes.
+
+        False when it must be tried again.
+        """
         old = page.id
         assert old is not None
         key, silent = f"{page.key}/after/{old}", replace(look, rings=False)
         new = await self._within(place, chat, lambda: chat.post(page.where, silent, key=key), live=True)
         if new is None:
-            page.dirty = True
-            return
+            return False
         await self._note(lambda: self._store.delivered(page.key, new))
         page.id = new
         await self._within(place, chat, lambda: chat.remove(page.where, old), live=True)
+        return True
 
     async def _within(
         self, place: Place, chat: Chat, request: Callable[[], Awaitable[T]], *, live: bool = False, key: str = ""
@@ -362,13 +367,14 @@ class PostOffice:
         except Busy as busy:
             log.warning("told to wait", seconds=busy.seconds, why=str(busy))
             (overall if busy.everywhere else place.budget).close(busy.seconds + 1, loop.time())
-            self._failed.add(key)
+            if key:
+                self._failed.add(key)
         except (Broken, TimeoutError) as error:
             pause = RETRY_SECONDS[min(place.failures, len(RETRY_SECONDS) - 1)]
             place.failures += 1
             log.warning("sending failed", again_in=pause, why=str(error) or "no answer in time")
             place.budget.pause(pause, loop.time())
-            if isinstance(error, Broken) and not error.unsure:
+            if key and isinstance(error, Broken) and not error.unsure:
                 self._failed.add(key)
             if key and not chat.pulse().trouble:
                 since = self._failing.setdefault(key, loop.time())

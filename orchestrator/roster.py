@@ -104,7 +104,6 @@ class Roster:
             return
         base = letter.key.partition("@")[0]
         others = [seat for seat, where in run.state.seats.items() if where != letter.where]
-        told = [await self._store.sent(at_seat(base, seat)) for seat in others]
 
         def decide(state: State) -> Draft | None:
             assert state.launched is not None
@@ -121,6 +120,7 @@ class Roster:
             return draft
 
         try:
+            told = [await self._store.sent(at_seat(base, seat)) for seat in others]
             await run.write(decide)
         except Broken as error:
             log.error("a lost place is not written down", run=run.id, why=str(error))
