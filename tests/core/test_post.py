@@ -107,6 +107,47 @@ async def test_a_letter_over_which_a_platform_fails_for_hours_makes_way_for_the_
         assert "could not be shown here: it failed for 6 hours: 500" in shown[0]
 
 
+async def test_a_doubt_outlives_a_try_that_surely_did_nothing() -> None:
+    async with Post().open() as post:
+        agains: list[bool] = []
+        real = post.chat.post
+
+        async def watched(where: Conversation, message: Message, *, key: str, again: bool = False) -> MessageId:
+            agains.append(again)
+            if len(agains) == 2:
+                raise Busy("while looking for it", seconds=30)
+            return await real(where, message, key=key, again=again)
+
+        post.chat.post = watched  # type: ignore[method-assign]
+        post.chat.fail("post", Broken("cut", unsure=True))
+        await post.send_text("final")
+        await asyncio.sleep(600)
+        assert agains == [False, True, True]
+        assert [one.message.text for one in post.chat.posts] == ["final"]
+
+
+async def test_a_page_that_could_not_be_posted_anew_is_tried_again() -> None:
+    async with Post().open() as post:
+        await post.send_text("page")
+        await until(lambda: post.chat.posts)
+        post.chat.old.add(post.chat.posts[0].id)
+        post.chat.fail("post", Busy("slow", seconds=5))
+        post.office.show("page", HERE, lambda _: Message(text="newest"))
+        await asyncio.sleep(1200)
+        assert [look.text for look in post.chat.seen(HERE)] == ["newest"]
+
+
+async def test_patience_for_a_whole_platform_that_an_errand_was_asked_for_holds_everywhere() -> None:
+    async with Post().open() as post:
+        post.chat.fail("open", Busy("everywhere", seconds=60, everywhere=True))
+        with pytest.raises(Busy):
+            await post.office.errand(HERE, lambda chat: chat.open(HERE, "t", key="r"))
+        at = asyncio.get_running_loop().time()
+        await post.send(Letter("l", Conversation("fake", "other hall"), Message(text="x")))
+        await until(lambda: post.chat.posts)
+        assert post.requests("post")[0] - at >= 60
+
+
 async def test_a_page_that_was_deleted_is_not_edited_again_and_again() -> None:
     async with Post().open() as post:
         await post.send_text("page")
