@@ -139,6 +139,10 @@ class KubeApi:
         }), encoding="utf-8")  # fmt: skip
         return path
 
+    def settings(self, path: Path) -> dict[str, str]:
+        """What a bot must be told to start its agents here; its kubeconfig is written to this path."""
+        return {"RUNTIME": "kubernetes", "KUBECONFIG": str(self.kubeconfig(path)), "KUBE_NAMESPACE": self.namespace}
+
     # --- setting the scene ---
 
     def apply(self, *things: Json) -> None:
