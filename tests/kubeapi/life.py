@@ -58,6 +58,8 @@ class Life:
         self._doom: Doom | None = None
         self._doomed = asyncio.Event()
         self._last: Json = {}
+        self._began = 0.0
+        self._deadline: asyncio.TimerHandle | None = None
 
     @property
     def pod(self) -> Json | None:
@@ -137,9 +139,8 @@ class Life:
 
     async def _live(self) -> None:
         await self._schedule()
-        start = time.monotonic()
-        if (deadline := self.spec.get("activeDeadlineSeconds")) is not None:
-            asyncio.get_running_loop().call_later(deadline, self._expire)
+        start = self._began = time.monotonic()
+        self._set_deadline()
         await self._heard()
         await self._sandbox()
         await self._pull()
@@ -304,6 +305,21 @@ class Life:
         return container
 
     # --- ending ---
+
+    def changed(self, spec: Json) -> None:
+        """Somebody changed what may be changed of a pod that lives."""
+        if self.spec.get("activeDeadlineSeconds") != spec.get("activeDeadlineSeconds"):
+            self.spec = spec
+            self._set_deadline()
+
+    def _set_deadline(self) -> None:
+        """It counts from when the kubelet took the pod, whenever it was set."""
+        seconds = self.spec.get("activeDeadlineSeconds")
+        if self._deadline is not None:
+            self._deadline.cancel()
+        if self._began and seconds is not None:
+            left = max(0.0, self._began + seconds - time.monotonic())
+            self._deadline = asyncio.get_running_loop().call_later(left, self._expire)
 
     def _expire(self) -> None:
         pod = self.pod

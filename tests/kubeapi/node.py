@@ -72,7 +72,11 @@ class Node:
             self._tasks[uid] = asyncio.create_task(born.run())
         elif change.what == "DELETED":
             self._bury(uid)
-        elif "deletionTimestamp" in pod["metadata"] and (life := self._lives.get(uid)) is not None:
+        elif (life := self._lives.get(uid)) is None:
+            return
+        elif "deletionTimestamp" not in pod["metadata"]:
+            life.changed(pod["spec"])
+        else:
             life.doom(Doom(grace=pod["metadata"]["deletionGracePeriodSeconds"], deleted=True))
 
     def _bury(self, uid: str) -> None:

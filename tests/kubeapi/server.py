@@ -200,6 +200,11 @@ class KubeApi:
         found = self.stock.find(PODS, self.namespace, name)
         return found.object if found else None
 
+    def of_run(self, run: str) -> str:
+        """The name of the pod that carries this run: its own, or that of a warm pod which was claimed for it."""
+        pods = (thing.object["metadata"] for thing in self.stock.all(PODS, self.namespace))
+        return next((meta["name"] for meta in pods if (meta.get("labels") or {}).get("army/run") == run), run)
+
     def life(self, name: str) -> Life:
         """The pod's life, with what a test may do to it: `evict`, `oom`, `crash`, `container`, `places`."""
         found = self.node.life(name, self.namespace)

@@ -148,6 +148,21 @@ async def test_a_pod_cannot_become_another_one(kube: Client) -> None:
     assert (code, "may not change fields" in words) == (422, True)
 
 
+async def test_a_deadline_can_only_come_nearer_and_counts_from_the_pods_start(api: KubeApi, kube: Client) -> None:
+    await kube.create(pod(spec={"activeDeadlineSeconds": 300}))
+
+    async def set_to(seconds: int | None) -> Any:
+        return await kube.core.patch_namespaced_pod("r-1", SPACE, {"spec": {"activeDeadlineSeconds": seconds}})
+
+    assert "less than or equal to previous" in (await refused(set_to(301)))[1]
+    assert (await refused(set_to(None)))[0] == 422
+    assert (await refused(set_to(0)))[0] == 422
+    await api.until(lambda: kube.phase() == "Running")
+    await set_to(1)
+    await api.until(lambda: kube.phase() == "Failed")
+    assert (await kube.read())["status"]["reason"] == "DeadlineExceeded"
+
+
 async def test_a_delete_with_a_condition(kube: Client) -> None:
     made = await kube.running()
     other = client.V1DeleteOptions(preconditions=client.V1Preconditions(uid="another"))

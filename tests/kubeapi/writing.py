@@ -18,6 +18,7 @@ from tests.kubeapi.sorts import LEASES, NAMESPACES, PODS, SECRETS, Sort
 from tests.kubeapi.stock import Stock, Thing
 
 KEPT = ("uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "namespace", "name")
+DEADLINE = "activeDeadlineSeconds"
 
 
 class Writer:
@@ -103,6 +104,8 @@ class Writer:
                     "Forbidden: pod updates may not change fields other than `spec.containers[*].image` and few others"
                 )
                 raise refusal.invalid("Pod", target.name, [("spec", why)])
+            if why := _longer(old["spec"].get(DEADLINE), thing["spec"].get(DEADLINE)):
+                raise refusal.invalid("Pod", target.name, [(f"spec.{DEADLINE}", why)])
         return self._stock.replace(target.sort, {"apiVersion": old["apiVersion"], "kind": old["kind"], **thing})
 
     def delete(self, target: Target, body: bytes, query: Mapping[str, str]) -> Thing:
@@ -138,7 +141,18 @@ def _unstrung(thing: Json, sort: Sort) -> Json:
     return thing
 
 
+def _longer(old: int | None, new: int | None) -> str:
+    """Why a pod's deadline cannot become this one: it may be set, or brought nearer."""
+    if new is not None and not 0 < new < 2**31:
+        return f"Invalid value: {new}: must be between 1 and 2147483647, inclusive"
+    if old is not None and new is None:
+        return "Invalid value: null: must not update from a positive integer to nil value"
+    if old is not None and new is not None and new > old:
+        return f"Invalid value: {new}: must be less than or equal to previous value"
+    return ""
+
+
 def _fixed(spec: Json) -> Json:
-    fixed = {key: value for key, value in spec.items() if key not in {"activeDeadlineSeconds", "tolerations"}}
+    fixed = {key: value for key, value in spec.items() if key not in {DEADLINE, "tolerations"}}
     fixed["containers"] = [{k: v for k, v in c.items() if k != "image"} for c in spec["containers"]]
     return fixed
