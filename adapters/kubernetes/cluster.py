@@ -18,7 +18,7 @@ import aiohttp
 from kubernetes_asyncio import client, config
 from kubernetes_asyncio.stream import WsApiClient
 
-from adapters.kubernetes.errors import Expired, as_trouble, trouble
+from adapters.kubernetes.errors import Changed, Expired, as_trouble, trouble
 from orchestrator.errors import Broken, Busy, Gone
 
 Json = dict[str, Any]
@@ -125,11 +125,18 @@ class Cluster:
         except Gone:
             return None
 
-    async def delete(self, name: str, *, uid: str = "", grace: int | None = None) -> bool:
-        """Begin to end a pod; False when there is none (or it is another one by now)."""
+    async def patch(self, name: str, changes: Json) -> Json:
+        """The pod with these changes. Raises `Changed` when it is not the version that they name, `Gone` without it."""
+        call = self._core.patch_namespaced_pod(
+            name, self.namespace, changes, _content_type="application/merge-patch+json", _preload_content=False
+        )
+        return await self._answer(call, doing=f"to change {name}")
+
+    async def delete(self, name: str, *, uid: str = "", version: str = "", grace: int | None = None) -> bool:
+        """Begin to end a pod; False when there is none (or it is another one by now, or not this version of it)."""
         options: Json = {"apiVersion": "v1", "kind": "DeleteOptions"}
-        if uid:
-            options["preconditions"] = {"uid": uid}
+        if conditions := {key: value for key, value in (("uid", uid), ("resourceVersion", version)) if value}:
+            options["preconditions"] = conditions
         if grace is not None:
             options["gracePeriodSeconds"] = grace
         call = self._core.delete_namespaced_pod(name, self.namespace, body=options, _preload_content=False)
@@ -137,8 +144,8 @@ class Cluster:
             await self._answer(call, doing=f"to stop {name}")
         except Gone:
             return False
-        except Busy:
-            if uid:
+        except Changed:
+            if conditions:
                 return False
             raise
         return True

@@ -24,6 +24,14 @@ class Expired(Exception):
     """A resource version that the server has forgotten: list again."""
 
 
+class Changed(Busy):
+    """It is another one by now, or another version of it, than the one that was meant."""
+
+
+class Full(Busy):
+    """The quota of the agents is used up."""
+
+
 def trouble(code: int, body: bytes | str, *, doing: str, retry_after: str = "") -> Trouble:
     """What a refusal of the API server means. `doing` is what we were at, as in "to start r-1"."""
     message = _message(body)
@@ -32,13 +40,13 @@ def trouble(code: int, body: bytes | str, *, doing: str, retry_after: str = "") 
         case 401:
             return Broken(f"The cluster does not accept the bot's credential, which was needed {doing}.")
         case 403 if QUOTA.search(message):
-            return Busy(f"The cluster's quota is used up: {_short(message)}", seconds=QUOTA_SECONDS)
+            return Full(f"The cluster's quota is used up: {_short(message)}", seconds=QUOTA_SECONDS)
         case 403:
             return Refused(_forbidden(message, doing))
         case 404:
             return Gone(f"The cluster does not know what is needed {doing}{said}")
         case 409:
-            return Busy(f"The cluster has something in the way {doing}{said}", seconds=BUSY_SECONDS)
+            return Changed(f"The cluster has something in the way {doing}{said}", seconds=BUSY_SECONDS)
         case 429:
             return Busy("The cluster's API asks for patience.", seconds=_seconds(retry_after), everywhere=True)
         case code if code >= 500:

@@ -252,6 +252,18 @@ async def test_what_a_run_said_last_while_nobody_was_there_is_read_from_its_log(
         await runtime.stop(RUN)
 
 
+async def test_a_delete_that_the_server_had_no_time_for_is_not_taken_for_done(
+    api: KubeApi, runtime: KubernetesRuntime
+) -> None:
+    await tell(runtime, 1)
+    api.fail("delete pods", Fault.busy(0.1))
+    with pytest.raises(Busy, match="patience"):
+        await runtime.stop(RUN)
+    assert RUN in await runtime.pods()
+    await runtime.stop(RUN)
+    assert api.pod(RUN) is None
+
+
 async def test_a_pod_that_ignores_the_end_is_made_to_go(api: KubeApi, runtime: KubernetesRuntime) -> None:
     from tests.kubeapi import Image  # noqa: PLC0415
 
