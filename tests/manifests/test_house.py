@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import ipaddress
+import re
 from typing import Any
 
 import pytest
@@ -11,6 +14,9 @@ from bot.settings import NAMES, read_settings
 from tests.manifests.rendered import K8S, Thing, documents, named, read
 
 pytestmark = pytest.mark.xdist_group("manifests")
+
+SEALED = 700
+"""Characters of the shortest sealed value: the session key alone has more than 680."""
 
 KATA = {"kata-fc", "kata-clh", "kata-qemu"}
 
@@ -35,15 +41,26 @@ def test_the_bot_is_alone_with_its_journal(manifests: dict[str, list[Thing]]) ->
 
 @pytest.mark.parametrize(
     ("overlay", "runtime_class"),
-    [("controlplane", "kata-fc"), ("overlays-prod-controlplane", "kata-clh"), ("overlays-dev", "none")],
+    [
+        ("controlplane", "kata-fc"),
+        ("overlays-prod-controlplane", "gvisor"),
+        ("overlays-kvm", "kata-clh"),
+        ("overlays-dev", "none"),
+    ],
 )
 def test_the_settings_are_settings(manifests: dict[str, list[Thing]], overlay: str, runtime_class: str) -> None:
     data = dict(named(manifests[overlay], "ConfigMap", "army-bot-settings")["data"])
     assert set(data) <= set(NAMES)
-    runtime = data.pop("RUNTIME")
     settings = read_settings({**data, "WEB_TOKEN": "x" * 40})
-    assert (runtime, settings.kube_namespace) == ("kubernetes", "claude-agents")
+    assert (settings.runtime, settings.kube_namespace) == ("kubernetes", "claude-agents")
     assert settings.runtime_class == data["RUNTIME_CLASS"] == runtime_class
+
+
+def test_the_workers_offer_the_class_that_their_bot_asks_for(manifests: dict[str, list[Thing]]) -> None:
+    data = named(manifests["overlays-prod"], "ConfigMap", "army-bot-settings")["data"]
+    wanted = named(manifests["overlays-prod"], "RuntimeClass", data["RUNTIME_CLASS"])["scheduling"]["nodeSelector"]
+    for pool in read(K8S / "cluster" / "cluster.yaml")["worker_node_pools"]:
+        assert wanted.items() <= {label["key"]: label["value"] for label in pool["labels"]}.items()
 
 
 def test_every_sealed_key_of_the_bot_is_a_setting(manifests: dict[str, list[Thing]]) -> None:
@@ -52,9 +69,26 @@ def test_every_sealed_key_of_the_bot_is_a_setting(manifests: dict[str, list[Thin
     assert sealed["spec"]["template"]["metadata"]["namespace"] == sealed["metadata"]["namespace"] == "controlplane"
 
 
-def test_what_is_sealed_here_is_a_placeholder_and_nothing_else(manifests: dict[str, list[Thing]]) -> None:
+def is_sealed(value: str) -> bool:
+    """What kubeseal makes: a session key of 4096 bits behind its length, then what it encrypts."""
+    try:
+        return base64.b64decode(value, validate=True)[:2] == (512).to_bytes(2, "big") and len(value) > SEALED
+    except binascii.Error:
+        return False
+
+
+def test_what_is_sealed_is_a_placeholder_or_sealed_and_never_the_secret_itself(
+    manifests: dict[str, list[Thing]],
+) -> None:
     for thing in manifests["overlays-prod-sealed-secrets"]:
-        assert all(v.startswith("PLACEHOLDER") for v in thing["spec"]["encryptedData"].values())
+        for key, value in thing["spec"]["encryptedData"].items():
+            assert value.startswith("PLACEHOLDER") or is_sealed(value), f"{thing['metadata']['name']}: {key}"
+
+
+@pytest.mark.parametrize("value", ["sk-ant-oat01-abc", "hunter2", base64.b64encode(b"x" * 900).decode(), ""])
+def test_a_secret_that_lies_open_is_not_taken_for_a_sealed_one(value: str) -> None:
+    assert not is_sealed(value)
+    assert is_sealed(base64.b64encode(b"\x02\x00" + bytes(512) + b"and what is in it").decode())
 
 
 def test_every_runtime_class_is_there_and_development_has_no_kata(manifests: dict[str, list[Thing]]) -> None:
@@ -133,11 +167,17 @@ def reaches(policy: Thing, address: str) -> bool:
         ("::ffff:10.43.0.1", "the API server in disguise"),
         ("64:ff9b::a2b:1", "the API server behind a translator"),
         ("fd7a:115c:a1e0::1", "the mesh"),
-        ("203.0.113.10", "a node's public address"),
     ],
 )
 def test_an_agent_does_not_reach(manifests: dict[str, list[Thing]], address: str, who: str) -> None:
     assert not reaches(named(manifests["overlays-prod"], "NetworkPolicy", "agents"), address), who
+
+
+def test_an_agent_does_not_reach_the_nodes_by_their_public_addresses(manifests: dict[str, list[Thing]]) -> None:
+    nodes = [ipaddress.ip_network(patch["value"]) for patch in read(K8S / "overlays" / "prod" / "base" / "nodes.yaml")]
+    assert {network.version for network in nodes} == {4, 6}
+    for network in nodes:
+        assert not reaches(named(manifests["overlays-prod"], "NetworkPolicy", "agents"), str(network[0]))
 
 
 @pytest.mark.parametrize("address", ["1.1.1.1", "160.79.104.10", "140.82.121.4", "11.0.0.1", "2606:4700::1111"])
@@ -185,6 +225,28 @@ def test_the_applications_come_in_waves(manifests: dict[str, list[Thing]]) -> No
     assert waves["loki"] == waves["alloy"] == waves["prometheus"]
 
 
+def test_what_the_bot_does_without_does_not_hold_it_up(manifests: dict[str, list[Thing]]) -> None:
+    nobody_waits = {
+        t["metadata"]["name"]
+        for t in manifests["apps"]
+        if t["metadata"].get("annotations", {}).get("army/nobody-waits") == "true"
+    }
+    assert nobody_waits == {"storage", "kata-deploy", "loki", "alloy"}
+    [values] = documents(named(manifests["infrastructure-argocd"], "HelmChart", "argocd")["spec"]["valuesContent"])
+    health = values["configs"]["cm"]["resource.customizations.health.argoproj.io_Application"]
+    assert 'notes["army/nobody-waits"] == "true"' in health
+
+
+def test_the_whole_in_one_piece_has_all_that_argo_cd_brings_in_waves(manifests: dict[str, list[Thing]]) -> None:
+    by_hand = {"k8s/infrastructure/argocd", "k8s/infrastructure/sealed-secrets"}
+    whole = {(t["kind"], t["metadata"].get("namespace"), t["metadata"]["name"]) for t in manifests["overlays-prod"]}
+    for thing in manifests["apps"]:
+        path = thing["spec"].get("source", {}).get("path")
+        if thing["kind"] == "Application" and path not in {None, *by_hand}:
+            for part in manifests[path.removeprefix("k8s/").replace("/", "-")]:
+                assert (part["kind"], part["metadata"].get("namespace"), part["metadata"]["name"]) in whole
+
+
 def test_the_root_brings_the_others_and_not_itself(manifests: dict[str, list[Thing]]) -> None:
     root = read(K8S / "apps" / "root.yaml")
     assert root["spec"]["source"]["path"] == "k8s/apps"
@@ -204,7 +266,7 @@ def test_every_application_leads_to_something_that_its_project_allows(manifests:
         for source in spec.get("sources", [spec.get("source")]):
             assert source["repoURL"] in project["sourceRepos"], name
             if "path" in source:
-                assert source["path"] == "k8s/storage" or (K8S.parent / source["path"] / "kustomization.yaml").exists()
+                assert (K8S.parent / source["path"] / "kustomization.yaml").exists()
             for values in source.get("helm", {}).get("valueFiles", []):
                 assert read(K8S.parent / values.removeprefix("$values/")), name
 
@@ -216,6 +278,20 @@ def test_the_values_of_argo_cd_and_the_sealed_secrets_are_yaml(manifests: dict[s
     assert "resource.customizations.health.argoproj.io_Application" in values["configs"]["cm"]
     [values] = documents(sealed["valuesContent"])
     assert (values["fullnameOverride"], sealed["targetNamespace"]) == ("sealed-secrets-controller", "kube-system")
+
+
+def test_who_is_named_in_the_charts_values_is_there(manifests: dict[str, list[Thing]]) -> None:
+    releases = {
+        (source["helm"]["releaseName"], t["spec"]["destination"]["namespace"])
+        for t in manifests["apps"]
+        for source in t["spec"].get("sources", [])
+        if "helm" in source
+    }
+    services = {(t["metadata"]["name"], t["metadata"]["namespace"]) for t in manifests["controlplane"]}
+    text = "".join(path.read_text("utf-8") for path in (K8S / "infrastructure").rglob("*values.yaml"))
+    hosts = set(re.findall(r"http://([a-z-]+)\.([a-z-]+)\.svc", text))
+    assert hosts == {("loki", "monitoring"), ("army-bot", "controlplane")}
+    assert hosts <= releases | services
 
 
 def test_kata_leaves_the_runtime_classes_to_us() -> None:

@@ -41,9 +41,12 @@ def test_every_folder_that_the_architecture_names_renders(manifests: dict[str, l
         "infrastructure-monitoring",
         "infrastructure-sealed-secrets",
         "overlays-dev",
+        "overlays-kvm",
         "overlays-prod",
         "overlays-prod-base",
         "overlays-prod-controlplane",
+        "storage",
+        "utils",
     }
     assert all(manifests.values())
 
@@ -111,7 +114,7 @@ def test_every_image_is_pinned(manifests: dict[str, list[Thing]]) -> None:
 
 def test_the_images_are_of_this_version(manifests: dict[str, list[Thing]]) -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]["version"]
-    for overlay in ("overlays-dev", "overlays-prod", "controlplane"):
+    for overlay in ("overlays-dev", "overlays-prod", "overlays-kvm", "controlplane"):
         [bot] = named(manifests[overlay], "Deployment", "army-bot")["spec"]["template"]["spec"]["containers"]
         assert bot["image"] == f"ghcr.io/rj-ai-army/bot:{version}"
         settings = named(manifests[overlay], "ConfigMap", "army-bot-settings")["data"]

@@ -1,0 +1,126 @@
+"""What is to run among the agents is admitted there: by our limits, quota, classes and pod security, all together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import pytest
+
+from adapters.kubernetes.pod import Guest, pod_of
+from bot.profiles import shipped_agents
+from bot.settings import read_settings
+from orchestrator.nouns import Agent, RunId
+from tests.kubeapi.admission import admit
+from tests.kubeapi.refusal import Json, Refusal
+from tests.kubeapi.sorts import NAMESPACES, PODS, sort_of
+from tests.kubeapi.stock import Stock
+from tests.manifests.rendered import Thing, named
+
+pytestmark = pytest.mark.xdist_group("manifests")
+
+AGENTS = "claude-agents"
+OVERLAYS = {
+    "overlays-prod": "overlays-prod-controlplane",
+    "overlays-kvm": "overlays-kvm",
+    "overlays-dev": "overlays-dev",
+}
+
+
+def cluster(things: list[Thing]) -> Stock:
+    """A cluster that has been given these objects."""
+    stock = Stock()
+    for thing in things:
+        if (sort := sort_of(dict(thing))) is not None and sort is not PODS:
+            stock.create(sort, dict(thing))
+    return stock
+
+
+def moved_in(stock: Stock, pod: Json) -> None:
+    """The pod is admitted and kept. Raises `Refusal`."""
+    stock.create(PODS, admit(pod, AGENTS, stock))
+
+
+def pods_of_the_house(things: list[Thing]) -> Iterator[Json]:
+    """What runs among the agents and is none: started by hand, or by the clock."""
+    for thing in things:
+        spec, name = thing.get("spec", {}), thing["metadata"]["name"]
+        if thing["metadata"].get("namespace") != AGENTS:
+            continue
+        match thing["kind"]:
+            case "CronJob":
+                template = spec["jobTemplate"]["spec"]["template"]
+            case "Job":
+                template = spec["template"]
+            case "Pod":
+                template = {"spec": spec}
+            case _:
+                continue
+        yield {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": template["spec"]}
+
+
+def agents_move_in(stock: Stock, guest: Guest, *, number: int, agent: Agent) -> None:
+    """So many of them, one after the other. Raises `Refusal`."""
+    for index in range(number):
+        moved_in(stock, pod_of(RunId(f"r-{index}"), agent, guest))
+
+
+def settled(manifests: dict[str, list[Thing]], overlay: str) -> tuple[Guest, int]:
+    """What all agents of this overlay have in common, and how many there may be."""
+    data = named(manifests[OVERLAYS[overlay]], "ConfigMap", "army-bot-settings")["data"]
+    settings = read_settings({**data, "WEB_TOKEN": "x" * 40})
+    return Guest(image=settings.agent_image, runtime_class=settings.runtime_class), settings.max_runs
+
+
+def whole(manifests: dict[str, list[Thing]], overlay: str) -> list[Thing]:
+    return manifests["overlays-prod" if overlay == "overlays-kvm" else overlay]
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_as_many_agents_as_may_run_have_room_beside_the_pods_of_the_house(
+    manifests: dict[str, list[Thing]], overlay: str
+) -> None:
+    stock = cluster(whole(manifests, overlay))
+    guest, most = settled(manifests, overlay)
+    busiest = max(shipped_agents(), key=lambda agent: agent.driver == "claude")
+    agents_move_in(stock, guest, number=most, agent=busiest)
+    for pod in pods_of_the_house([] if overlay == "overlays-dev" else [*manifests["storage"], *manifests["utils"]]):
+        moved_in(stock, pod)
+    assert len(stock.all(PODS)) >= most
+
+
+def test_the_quota_ends_somewhere(manifests: dict[str, list[Thing]]) -> None:
+    stock = cluster(manifests["overlays-prod"])
+    guest, _ = settled(manifests, "overlays-prod")
+    with pytest.raises(Refusal, match="exceeded quota: agents"):
+        agents_move_in(stock, guest, number=100, agent=Agent(name="a", driver="claude"))
+
+
+def test_the_largest_agent_that_the_limits_name_is_admitted_and_a_larger_one_is_not(
+    manifests: dict[str, list[Thing]],
+) -> None:
+    guest, _ = settled(manifests, "overlays-prod")
+    [limits] = [
+        limits["max"]
+        for limits in named(manifests["base"], "LimitRange", "agents")["spec"]["limits"]
+        if limits["type"] == "Container"
+    ]
+    largest = Agent(name="a", driver="claude", cpu=limits["cpu"], memory=limits["memory"])
+    moved_in(cluster(manifests["overlays-prod"]), pod_of(RunId("r-1"), largest, guest))
+    for larger in (replace(largest, cpu="64"), replace(largest, memory="64Gi")):
+        with pytest.raises(Refusal, match=r"maximum .* usage per Container"):
+            moved_in(cluster(manifests["overlays-prod"]), pod_of(RunId("r-1"), larger, guest))
+
+
+def test_what_an_agent_may_write_is_within_what_its_pod_may_take(manifests: dict[str, list[Thing]]) -> None:
+    stock = cluster(manifests["overlays-prod"])
+    assert stock.find(NAMESPACES, "", AGENTS) is not None
+    guest, _ = settled(manifests, "overlays-prod")
+    spec = pod_of(RunId("r-1"), Agent(name="a", driver="claude"), guest)["spec"]
+    size = {"Mi": 1, "Gi": 1024}
+    folders = sum(
+        int(text[:-2]) * size[text[-2:]] for text in (volume["emptyDir"]["sizeLimit"] for volume in spec["volumes"])
+    )
+    [container] = spec["containers"]
+    most = container["resources"]["limits"]["ephemeral-storage"]
+    assert folders < int(most[:-2]) * size[most[-2:]]
