@@ -174,6 +174,11 @@ class Talker:
         thread.commands.append("/stop")
         await self.say(thread, "/stop", dice)
 
+    async def stop_later(self, thread: Thread, *, seconds: float) -> None:
+        """End a run in the middle of it all."""
+        await asyncio.sleep(seconds)
+        await self.stop(thread)
+
     async def _command(self, thread: Thread, commands: Sequence[str], dice: Random, number: int) -> None:
         command = dice.choice(commands)
         text = f"{command}{number}" if command == "/nosuch" else command

@@ -15,7 +15,7 @@ import pytest
 from adapters.local.folder import Folder
 from agent.agentd.group import read_note, started_at
 from tests.chaos.cast import Talker, prepare
-from tests.chaos.truth import check_disk, check_thread, settled
+from tests.chaos.truth import at_rest, check_disk, check_thread, settled
 from tests.product import Product
 
 SEEDS = [int(os.environ.get("CHAOS_SEED", "1"))]
@@ -51,7 +51,7 @@ async def test_agentd_and_the_cli_are_killed_at_any_moment(tmp_path: Path, seed:
             talker.quiet.set()
         killed = time.monotonic() - began
         async with asyncio.timeout(40):
-            while not await settled(bot):  # noqa: ASYNC110 - seen over HTTP only
+            while not await settled(bot) or not at_rest(bot.data, {run.name: run / "state" for run in bot.runs()}):  # noqa: ASYNC110 - seen over HTTP only
                 await asyncio.sleep(0.1)
         finals = sum([check_thread(thread, await talker.me.looks(thread.place)) for thread in talker.threads])
         await bot.close()

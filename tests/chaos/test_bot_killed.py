@@ -36,7 +36,7 @@ async def test_the_bot_is_killed_at_any_moment(tmp_path: Path, seed: int) -> Non
             for thread in busy:
                 group.create_task(talker.talk(thread, pause=0.6))
             group.create_task(talker.talk_in_lobby(pause=0.5, launches=("mixed", "tap", "offer", "single", "offer")))
-            group.create_task(stop_later(talker, doomed))
+            group.create_task(talker.stop_later(doomed, seconds=5))
             await kill_and_start(bot, Random(f"{seed}/kills"))
             talker.quiet.set()
         killed = time.monotonic() - began
@@ -69,9 +69,3 @@ async def kill_and_start(bot: Product, dice: Random) -> None:
         await bot.kill()
         await bot.spawn()
     await bot.hears()
-
-
-async def stop_later(talker: Talker, thread: object) -> None:
-    """A run is ended by its person in the middle of it all."""
-    await asyncio.sleep(5)
-    await talker.stop(thread)  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from __future__ import annotations
 import json
 import re
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,7 +15,8 @@ from typing import Any
 
 import aiohttp
 
-from agent.wire import FilePiece, Frame, Heard, Report, TurnEnded, parse_up
+from agent.agentd.group import read_note, started_at
+from agent.wire import CliStarted, FilePiece, Frame, Heard, Report, TurnEnded, parse_up
 from orchestrator import events as ev
 from tests.chaos.cast import Talker, Thread
 from tests.product import Look, Product
@@ -90,6 +91,26 @@ async def settled(product: Product) -> bool:
     return not any((*busy, values["army_waiting_letters"], values["army_unheard_commands"]))
 
 
+def at_rest(data: Path, states: Mapping[str, Path]) -> bool:
+    """Whether nothing more will be written by itself: each run's CLI is up, and the bot has all that agentd told.
+
+    An agentd that was killed while its run was idle comes back at any time, and what it then says is owed, too.
+    """
+    with closing(sqlite3.connect(f"file:{data / 'army.db'}?mode=ro", uri=True)) as db:
+        rows = dict(db.execute("SELECT run, count(*) FROM journal WHERE key LIKE 'f/%' GROUP BY run").fetchall())
+    return all(_up(state) == rows.get(run, 0) for run, state in states.items())
+
+
+def _up(state: Path) -> int:
+    """How many frames agentd has written when the CLI that it started last has told that it is there; -1 before."""
+    note = read_note(state / "cli")
+    if not note.pid or started_at(note.pid) != note.started or not (state / "journal").exists():
+        return -1
+    written = list(reports(state / "journal"))
+    last = next((report.attempt for report in reversed(written) if isinstance(report, CliStarted)), 0)
+    return len(written) if last == note.attempt else -1
+
+
 def check_thread(thread: Thread, looks: Sequence[Look]) -> int:
     """Everything of this thread stands once and in order. Returns how many finals there are."""
     told = read(looks)
@@ -160,8 +181,11 @@ def check_others(talker: Talker, finals: Sequence[Sequence[str]]) -> None:
     assert sorted(map(list, finals)) == sorted([f"echo: {task}"] for task in tasks)
 
 
-def check_disk(data: Path, threads: Sequence[Thread]) -> Sums:
-    """The journal has no gap and is agentd's own; the agent acted once on everything; every letter was delivered."""
+def check_disk(data: Path, threads: Sequence[Thread], *, states: Mapping[str, Path] | None = None) -> Sums:
+    """The journal has no gap and is agentd's own; the agent acted once on everything; every letter was delivered.
+
+    `states` says where each run's agentd keeps its state, where that is not below the data directory.
+    """
     said = {thread.said[0]: thread.said for thread in threads}
     frames = finals = 0
     with closing(sqlite3.connect(f"file:{data / 'army.db'}?mode=ro", uri=True)) as db:
@@ -172,7 +196,7 @@ def check_disk(data: Path, threads: Sequence[Thread]) -> Sums:
             posted = [(key, message_id) for of, key, edits, message_id, _ in letters if of == run and not edits]
             check_order([message_id for _, message_id in posted])
             check_order([int(key.split("/")[3]) for key, _ in posted if key.startswith(f"{run}/f/")])
-            state = data / "runs" / run / "state"
+            state = data / "runs" / run / "state" if states is None else states.get(run, data / "gone")
             rows = db.execute("SELECT key, kind, body FROM journal WHERE run = ? ORDER BY seq", (run,))
             words, n, ends = check_journal(rows, reports(state / "journal") if state.exists() else None)
             frames, finals = frames + n, finals + ends
@@ -217,7 +241,8 @@ def check_journal(rows: Iterable[tuple[str, str, str]], theirs: Iterator[Report]
     assert len(epochs) <= 1
     assert heard[1:] == told
     assert len(set(heard)) == len(heard)
-    assert theirs is None or next(theirs, None) is None, f"agentd has more than {n} frames"
+    more = list(theirs or ())
+    assert not more, f"agentd has more than {n} frames: {more}"
     return said, n, finals
 
 
@@ -242,6 +267,8 @@ def reports(journal: Path) -> Iterator[Report]:
     with journal.open("rb") as file:
         file.readline()  # the epoch
         for line in file:
+            if not line.endswith(b"\n"):  # it is being written just now
+                return
             frame = parse_up(line)
             assert isinstance(frame, Frame)
             yield replace(frame.report, data="") if isinstance(frame.report, FilePiece) else frame.report
