@@ -96,7 +96,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncIterato
         )
         app = application(ready=room.ready.is_set, metrics=RoomMetrics(room).text, token=settings.web_token.reveal())
         chats.add_routes(app)
-        async with listening(app, settings.http_bind) as port, _daily(database):
+        async with listening(app, settings.http_bind) as port, _daily(database, room):
             yield House(room, port, ground.unavailable)
 
 
@@ -118,13 +118,14 @@ async def _seed(store: Store) -> None:
 
 
 @asynccontextmanager
-async def _daily(database: Database) -> AsyncIterator[None]:
+async def _daily(database: Database, room: Orchestrator) -> AsyncIterator[None]:
     """Forget what is settled and old, once a day, for as long as the block lasts."""
 
     async def prune() -> None:
+        await room.ready.wait()  # before that nobody knows what is still in use
         while True:
             try:
-                await database.prune(before=time.time() - KEPT_DAYS * DAY)
+                await database.prune(before=time.time() - KEPT_DAYS * DAY, keep=room.kept())
             except Broken as error:
                 log.warning("not pruned", why=str(error))
             await asyncio.sleep(DAY)

@@ -1,6 +1,7 @@
-"""The dashboards: in each conversation that asked for one, a message with every live run, kept up to date.
+"""The dashboards: messages with every live run, kept up to date where they were asked for last.
 
-Where a dashboard stands is remembered in a drawer of its own. It knows runs only by their lines.
+A chat has at most one, and one more in its threads: each further one would take its share of what the chat bears from
+the runs' pages. Where a dashboard stands is remembered in a drawer of its own. It knows runs only by their lines.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from functools import partial
 
+from orchestrator.keys import last_look
 from orchestrator.nouns import Conversation, Lane, Letter, Message, Row
 from orchestrator.ports import Change, Notes, Store
 from orchestrator.post import PostOffice
@@ -43,7 +45,7 @@ class Boards:
         begun: list[tuple[Conversation, str]] = []
         for note, text in await self._notes.scan("board/"):
             key, where = note.removeprefix("board/"), Conversation(*text.split("\n"))
-            if await self._store.sent(f"{key}/last"):
+            if await self._store.sent(last_look(key)):
                 await self._notes.put({note: None})
             elif await self._store.sent(key):
                 self._boards[where] = key
@@ -57,7 +59,7 @@ class Boards:
         self.changed()
 
     async def post(self, where: Conversation, *, once: str) -> None:
-        """A new dashboard here; the one that stood here before is kept up to date no longer."""
+        """A new dashboard here; the one that this chat, or its threads, had before is kept up to date no longer."""
         await self._put(where, f"board/{short(once or str(where), 16)}", once=once)
 
     async def _put(self, where: Conversation, key: str, *, once: str) -> None:
@@ -65,17 +67,22 @@ class Boards:
         async with self._putting:  # of two at a time, both would end the one before, and none of them the other
             await self._notes.put({f"board/{key}": f"{where.platform}\n{where.chat}\n{where.thread}"})
             letters = [Letter(key, where, self._look(where, 0.0), Lane.FIRST)]
-            old = self._boards.get(where)
-            if old and old != key:
-                moved = Message(status="the dashboard has moved down")
-                letters.append(Letter(f"{old}/last", where, moved, Lane.FIRST, edits=old))
+            before = {old: there for there, old in self._boards.items() if old != key and _slot(there) == _slot(where)}
+            for old, there in before.items():
+                words = "the dashboard has moved" + (" down" if there == where else "")
+                letters.append(Letter(last_look(old), there, Message(status=words), Lane.FIRST, edits=old))
             if not await self._store.write(Change(once=once, letters=letters)):
                 return
+            for there in before.values():
+                self._boards.pop(there)
             self._boards[where] = key
             self._office.take(letters)
             self.changed()
-            if old and old != key:
-                await self._notes.put({f"board/{old}": None})
+            await self._notes.put({f"board/{old}": None for old in before})
+
+    def kept(self) -> list[str]:
+        """The letters that are dashboards: they are edited for as long as they stand, however old they are."""
+        return list(self._boards.values())
 
     def changed(self) -> None:
         """Some run is not what it was."""
@@ -89,3 +96,8 @@ class Boards:
             words += " · updates come slowly: the platform asked for patience"
         rows = (*live, *self.past[:PAST])
         return Message(status=words, rows=rows, board=True)
+
+
+def _slot(where: Conversation) -> tuple[Conversation, bool]:
+    """What has at most one dashboard: the chat itself, and all of its threads together."""
+    return where.outside, bool(where.thread)

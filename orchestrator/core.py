@@ -71,6 +71,7 @@ class Orchestrator:
         self._clock = clock
         self._rules = rules
         self._desk: Desk | None = None
+        self._boards: Boards | None = None
         self._mend = asyncio.Event()
         self.ready = asyncio.Event()
         self.roster: Roster | None = None
@@ -87,6 +88,10 @@ class Orchestrator:
         if self._desk is None:
             raise Broken("The bot is still starting.")
         return await self._desk.suggest(person, where, typed)
+
+    def kept(self) -> Sequence[str]:
+        """The letters without a run that must not be forgotten, however old they are."""
+        return self._boards.kept() if self._boards else ()
 
     @property
     def chats(self) -> Sequence[Chat]:
@@ -117,7 +122,7 @@ class Orchestrator:
                 mend_soon=self._mend.set,
             )
             boards = Boards(store=self._store, notes=self._notes, office=office, live=partial(_rows, roster))
-            self.roster, self.office = roster, office
+            self.roster, self.office, self._boards = roster, office, boards
             # Before any run lives again: what that run says next must come after these, and none may be taken twice.
             office.take([sent.letter for sent in await self._store.unsent()])
             await roster.recover()

@@ -22,7 +22,7 @@ from orchestrator.nouns import Conversation, File
 from orchestrator.pipe import sift
 from orchestrator.ports import Artifacts, Runtime, Session, Store
 from orchestrator.post import PostOffice
-from orchestrator.run import State, upload_name
+from orchestrator.run import State, opened, upload_name
 from orchestrator.runs import Clock, Draft, LiveRun, Tell
 from orchestrator.tasks import each_within, until_first, woken
 
@@ -116,7 +116,7 @@ class Drive:
             where = state.where
             if where is None and state.launched is not None:  # an end without a place would be told to nobody
                 where = state.launched.origin
-                events.append(("opened", ev.Opened(where)))
+                events.append(opened(state, where))
             end = ev.Ended(reason, words, cost_usd=cost, turns=state.turns, seconds=seconds, where=where)
             return Draft([*events, ("ended", end)])
 
@@ -135,7 +135,7 @@ class Drive:
             launched = run.state.launched
             assert launched is not None
             try:
-                where = launched.origin if run.state.stop else await self._place(run, launched)
+                where = await self._place(run, launched)
                 await run.write(lambda state, where=where: _opening(state, where))  # type: ignore[misc]
             except (Busy, Broken, TimeoutError) as error:
                 failures += 1
@@ -144,11 +144,21 @@ class Drive:
                 await woken(run.wake, pause)
 
     async def _place(self, run: LiveRun, launched: ev.Launched) -> Conversation:
-        try:
-            return await self._thread(launched.origin, launched.title, key=run.id)
-        except (Gone, Refused) as why:
-            log.warning("no thread to be had, the run stays where it was launched", run=run.id, why=str(why))
-            return launched.origin
+        """A thread of its own; a run that is stopped before it got one stays where it was launched."""
+        found: list[Conversation] = []
+
+        async def thread() -> None:
+            try:
+                found.append(await self._thread(launched.origin, launched.title, key=run.id))
+            except (Gone, Refused) as why:
+                log.warning("no thread to be had, the run stays where it was launched", run=run.id, why=str(why))
+
+        async def stopped() -> None:
+            while not run.state.stop:
+                await woken(run.wake, None)
+
+        await until_first(thread(), stopped())
+        return found[0] if found else launched.origin
 
     async def _thread(self, origin: Conversation, title: str, *, key: str) -> Conversation:
         place = await self._office.errand(origin, lambda chat: chat.open(origin, title, key=key))
@@ -165,7 +175,7 @@ class Drive:
                 continue
             assert run.state.launched is not None
             try:
-                where = await self._thread(origin, run.state.launched.title, key=f"{run.id}@{origin.platform}")
+                where = await self._thread(origin, run.state.launched.title, key=f"{run.id}@{run.state.seated}")
             except (Gone, Refused) as why:
                 log.warning("no thread to be had, the run is shown where it was asked for", run=run.id, why=str(why))
                 where = origin
@@ -182,7 +192,7 @@ class Drive:
         def decide(state: State) -> Draft | None:
             if state.ended or where.platform not in state.watching:
                 return None
-            return Draft([(f"opened/{state.seated}", ev.Opened(where))])
+            return Draft([opened(state, where)])
 
         try:
             await run.write(decide)
@@ -325,7 +335,7 @@ async def _at_least_one(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
 
 
 def _opening(state: State, where: Conversation) -> Draft | None:
-    return Draft([("opened", ev.Opened(where))]) if state.where is None and not state.ended else None
+    return Draft([opened(state, where)]) if state.where is None and not state.ended else None
 
 
 def _show(run: LiveRun, live: wire.Live) -> None:

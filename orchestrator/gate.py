@@ -16,9 +16,9 @@ from orchestrator.nouns import Conversation, Person
 class Rule:
     """Who may on one platform.
 
-    A person must be in `people` or have one of `roles`; with neither named, `anyone` decides. A chat must be in
-    `chats`, except the private one of a listed person, whose id is the person's. A chat that stands in a server
-    (`<server>/<channel>`) needs its server in `servers`, and its channel in `channels` where any are named.
+    A person must be in `people` or have one of `roles`. A chat must be in `chats`, except the private one of a listed
+    person, whose id is the person's. A chat that stands in a server (`<server>/<channel>`) needs its server in
+    `servers`, and its channel in `channels` where any are named.
     """
 
     people: frozenset[str] = frozenset()
@@ -26,13 +26,10 @@ class Rule:
     chats: frozenset[str] = frozenset()
     servers: frozenset[str] = frozenset()
     channels: frozenset[str] = frozenset()
-    anyone: bool = False
 
     def admits(self, person: Person) -> bool:
         """Whether this person is one of those who may."""
-        if person.id in self.people or not self.roles.isdisjoint(person.roles):
-            return True
-        return self.anyone and not self.people and not self.roles
+        return person.id in self.people or not self.roles.isdisjoint(person.roles)
 
     def covers(self, person: Person, chat: str) -> bool:
         """Whether this is a chat in which they may."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from agent import wire
 from orchestrator import events as ev
+from orchestrator.keys import at_seat, entry_key, is_page, last_look, page_key, seatless, welcome_key
 from orchestrator.nouns import (
     ArtifactId,
     Button,
@@ -40,14 +41,13 @@ MOST_BUTTONS = 24
 """Choices of an Ask that get a button; the platforms bear about as many. Any may be typed."""
 
 
-def page_key(run: RunId, page: int) -> str:
-    """The letter that a run's page is."""
-    return f"{run}/page/{page}"
+ASK = "ask:"
+"""What the button of an Ask begins with."""
 
 
 def ask_token(run: RunId, ask: str, pick: int) -> str:
     """The button of an Ask's choice."""
-    return f"ask:{run}:{short(ask)}:{pick}"
+    return f"{ASK}{run}:{short(ask)}:{pick}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +61,7 @@ class _Pen:
         return Letter(key, self.where, message, lane, run=self.run)
 
     def edit(self, of: str, message: Message, lane: Lane = Lane.FIRST) -> Letter:
-        return Letter(f"{of}/last", self.where, message, lane, edits=of, run=self.run)
-
-
-def at_seat(key: str, seat: int) -> str:
-    """The key of the letter that says the same in another place of the run."""
-    return f"{key}@{seat}" if seat else key
+        return Letter(last_look(of), self.where, message, lane, edits=of, run=self.run)
 
 
 def speak(state: State, entry: ev.Entry) -> list[Letter]:
@@ -107,11 +102,18 @@ def _welcome(pen: _Pen, state: State) -> list[Letter]:
     facts = [state.agent.name, state.launched.title, state.phase.value]
     if not state.seats:
         facts.append("its thread is no more, so it goes on here")
-    letters = [pen.post(f"{pen.run}/welcome", Message(status=" · ".join(facts), rings=not state.seats))]
+    letters = [pen.post(welcome_key(pen.run), Message(status=" · ".join(facts), rings=not state.seats))]
     if state.page_open:
         letters.append(pen.post(page_key(pen.run, state.page), page(state, Moment()), Lane.LIVE))
     asks = state.asks.values()
-    return letters + [pen.post(_key(pen.run, waiting.key), _question(pen.run, waiting.asked)) for waiting in asks]
+    return letters + [pen.post(entry_key(pen.run, waiting.key), _question(pen.run, waiting.asked)) for waiting in asks]
+
+
+def passes(state: State, letter: Letter) -> bool:
+    """Whether a letter is of no use in another place: what `_welcome` says there anyway, or what is over by then."""
+    welcomed = [entry_key(state.run, waiting.key) for waiting in state.asks.values()]
+    asks = any(button.token.startswith(ASK) for button in letter.message.buttons)
+    return asks or is_page(letter.key, state.run) or seatless(letter.key) in (welcome_key(state.run), *welcomed)
 
 
 def _told_elsewhere(state: State, entry: ev.Entry, said: ev.Said | ev.Answered) -> list[Letter]:
@@ -122,7 +124,7 @@ def _told_elsewhere(state: State, entry: ev.Entry, said: ev.Said | ev.Answered) 
     words = Message(text=quoted(said.text), status=f"{said.by.name or said.by.id} wrote", files=files)
     there = said.source.where if said.source else None
     return [
-        Letter(at_seat(_key(state.run, entry.key), seat), where, words, run=state.run)
+        Letter(at_seat(entry_key(state.run, entry.key), seat), where, words, run=state.run)
         for seat, where in state.seats.items()
         if where != there
     ]
@@ -148,7 +150,7 @@ def _speak(state: State, entry: ev.Entry) -> list[Letter]:
             first_look = Message(status=Phase.WORKING.value, since=entry.at, tail=True)
             return [pen.post(page_key(run, state.page + 1), first_look, Lane.LIVE)]
         case wire.Asked() as asked if asked.ask not in state.answers and asked.ask not in state.asks:
-            return [pen.post(_key(run, entry.key), _question(run, asked))]
+            return [pen.post(entry_key(run, entry.key), _question(run, asked))]
         case ev.Answered() as answered if answered.ask in state.asks:
             who = answered.by.name or answered.by.id
             return [_settled(pen, state, answered.ask, f"{answered.words} ({who})")]
@@ -158,26 +160,21 @@ def _speak(state: State, entry: ev.Entry) -> list[Letter]:
             heard.error and heard.id in state.pending
         ):  # of a file's pieces agentd tells itself
             words = f"⚠ the agent did not take this: {heard.error}"
-            return [pen.post(_key(run, entry.key), Message(status=words, rings=True))]
+            return [pen.post(entry_key(run, entry.key), Message(status=words, rings=True))]
         case wire.TurnEnded() as ended:
             return _turn_end(pen, state, entry, ended)
         case wire.FilePiece() as piece if piece.last:
             file = File(ArtifactId(piece.sha256), piece.name, piece.size)
-            return [pen.post(_key(run, entry.key), Message(status=f"file · {piece.name}", files=(file,)))]
+            return [pen.post(entry_key(run, entry.key), Message(status=f"file · {piece.name}", files=(file,)))]
         case wire.Noticed() as notice if notice.level == "error" and not state.working:
-            return [pen.post(_key(run, entry.key), Message(status=f"⚠ {notice.text}", rings=True))]
+            return [pen.post(entry_key(run, entry.key), Message(status=f"⚠ {notice.text}", rings=True))]
         case ev.StateLost():
             words = "⚠ the agent's state was lost; it begins again with the task and with everything you said"
-            return [pen.post(_key(run, entry.key), Message(status=words, rings=True))]
+            return [pen.post(entry_key(run, entry.key), Message(status=words, rings=True))]
         case ev.Ended() as end:
             return _run_end(pen, state, entry, end)
         case _:
             return []
-
-
-def _key(run: RunId, entry: str) -> str:
-    """The letter that an entry causes. What agents call their asks and files would not do as a key: they forget."""
-    return f"{run}/{entry}"
 
 
 def _question(run: RunId, asked: wire.Asked) -> Message:
@@ -215,7 +212,7 @@ def _settled(pen: _Pen, state: State, ask: str, words: str) -> Letter:
     waiting = state.asks[ask]
     question = _question(state.run, waiting.asked)
     settled = Message(text=question.text, status=f"answered · {words}")
-    return pen.edit(_key(state.run, waiting.key), settled, Lane.LIVE)
+    return pen.edit(entry_key(state.run, waiting.key), settled, Lane.LIVE)
 
 
 def _close_page(pen: _Pen, state: State, words: str, *, text: str) -> list[Letter]:
@@ -242,9 +239,9 @@ def _turn_end(pen: _Pen, state: State, entry: ev.Entry, ended: wire.TurnEnded) -
     letters: list[Letter] = []  # the answer first: what is above it may be put in order after that
     if ended.error:
         status = f"⚠ {OUTCOMES.get(ended.outcome, ended.outcome)} · {ended.error}"
-        letters.append(pen.post(_key(run, entry.key), Message(text=final, status=status, rings=True)))
+        letters.append(pen.post(entry_key(run, entry.key), Message(text=final, status=status, rings=True)))
     elif final:
-        letters.append(pen.post(_key(run, entry.key), Message(text=final, rings=True)))
+        letters.append(pen.post(entry_key(run, entry.key), Message(text=final, rings=True)))
     letters += [_settled(pen, state, ask, "no answer is needed any more") for ask in state.asks]
     return letters + _close_page(pen, state, " · ".join(facts), text=before)
 
@@ -259,7 +256,7 @@ def _run_end(pen: _Pen, state: State, entry: ev.Entry, end: ev.Ended) -> list[Le
         facts.append(f"your last {f'{unheard} messages' if unheard > 1 else 'message'} did not reach it")
     again = Button("Launch again", f"again:{run}")
     status = " · ".join(fact for fact in facts if fact)
-    letters = [pen.post(_key(run, entry.key), Message(status=status, buttons=(again,), rings=True))]
+    letters = [pen.post(entry_key(run, entry.key), Message(status=status, buttons=(again,), rings=True))]
     letters += [_settled(pen, state, ask, "the run ended") for ask in state.asks]
     return letters + _close_page(pen, state, f"ended · {end.reason}", text=state.written)
 
@@ -269,7 +266,7 @@ def bare_end(state: State, entry: ev.Entry) -> list[Letter]:
     if state.where is None or not isinstance(entry.event, ev.Ended):
         return []
     status = f"ended · {entry.event.reason} · {entry.event.words}"
-    letter = _Pen(state.run, state.where).post(_key(state.run, entry.key), Message(status=status, rings=True))
+    letter = _Pen(state.run, state.where).post(entry_key(state.run, entry.key), Message(status=status, rings=True))
     return _everywhere(state, [letter])
 
 

@@ -1,10 +1,14 @@
-"""A place: everything that shares one budget, and whose turn it is there. It sends nothing and sleeps nothing."""
+"""A place: everything that shares one budget, and whose turn it is there. It sends nothing and sleeps nothing.
+
+What fails holds up itself: a letter its own conversation, a page itself. Only where several things fail one after
+another is it the platform's doing, and the whole place pauses.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +17,9 @@ from orchestrator.pacing import Budget
 
 Look = Callable[[float], Message]
 """What a page looks like now; the argument is for how many seconds more its place is slow (0: it is not)."""
+
+RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+"""Pauses after what fails, one failure after another."""
 
 MOST_SIGNS = 100
 """Signs that wait in one place; older ones are dropped, they are only for the moment."""
@@ -23,11 +30,35 @@ BOARD_SECONDS = 1.0
 """A dashboard is drawn no more often than this, however many runs it shows."""
 
 
+def pause_after(failures: int) -> float:
+    """Seconds to wait after so many failures, one after another."""
+    return RETRY_SECONDS[min(failures, len(RETRY_SECONDS)) - 1]
+
+
+@dataclass(slots=True)
+class Hold:
+    """How long something that failed waits before it is tried again."""
+
+    until: float = 0.0
+    failures: int = 0
+
+    def failed(self, now: float) -> float:
+        """It failed once more; returns the seconds until it is tried again."""
+        self.failures += 1
+        self.until = now + pause_after(self.failures)
+        return self.until - now
+
+    def lift(self) -> None:
+        """It did not fail."""
+        self.until, self.failures = 0.0, 0
+
+
 @dataclass(slots=True)
 class Page:
     """A message that is kept up to date for as long as it is here.
 
-    `at` is when it was drawn last. It is due again when its look `fades`.
+    `at` is when it was drawn last. It is due again when its look `fades`. `left` are messages that it was before, still
+    to be taken away; `doubt` is whether the next one of them may stand already.
     """
 
     key: str
@@ -39,19 +70,64 @@ class Page:
     at: float = -NEVER
     fades: float = NEVER
     shown: Message | None = None
+    left: list[MessageId] = field(default_factory=list)
+    doubt: bool = False
+    hold: Hold = field(default_factory=Hold)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
+class Dispatch:
+    """A letter that waits to leave.
+
+    `doubt` is whether an earlier attempt may have posted it (None: only the store knows), `failing` since when it
+    fails, `landed` the message that it is already, since another letter's look has made it true.
+    """
+
+    letter: Letter
+    doubt: bool | None = None
+    failing: float | None = None
+    landed: MessageId | None = None
+
+    @property
+    def row(self) -> tuple[Conversation, str]:
+        """Where it stands in line: alerts have a row of their own."""
+        return self.letter.where, "alerts" if self.letter.lane is Lane.ALERT else "letters"
+
+    @property
+    def lane(self) -> Lane:  # noqa: D102 - the noun says it
+        return self.letter.lane
+
+
+@dataclass(slots=True, eq=False)
 class Errand:
     """A request that is no letter (opening a thread), with somebody waiting for what comes of it."""
 
-    platform: str
+    where: Conversation
     run: Callable[[], Awaitable[Any]]
     done: asyncio.Future[Any]
+    lane: Lane = Lane.FIRST
+
+    @property
+    def row(self) -> tuple[Conversation, str]:
+        """Where it stands in line: it waits for no letter."""
+        return self.where, "errands"
 
 
-Turn = tuple[Lane, Letter | Errand]
-"""What leaves next, and how urgent it is."""
+Item = Dispatch | Errand
+
+
+@dataclass(slots=True)
+class Row:
+    """What waits in one line, in its order. `served` is when it had its turn last."""
+
+    served: float
+    items: deque[Item] = field(default_factory=deque)
+    hold: Hold = field(default_factory=Hold)
+
+    @property
+    def lane(self) -> Lane:
+        """As urgent as the most urgent in it: what stands before that has to leave first."""
+        return min(item.lane for item in self.items)
 
 
 @dataclass(slots=True)
@@ -59,33 +135,52 @@ class Place:
     """Everything that shares one budget, and the one task that sends it.
 
     Edits of pages and dashboards go in one even stream; the last one left at `edited`. Signs and letters that nobody
-    waits for take turns with them; the last of those left at `passed`.
+    waits for take turns with them; the last of those left at `passed`. `failing` is what failed since something last
+    did not.
     """
 
     budget: Budget
-    queue: deque[Letter | Errand] = field(default_factory=deque)
-    alerts: deque[Letter] = field(default_factory=deque)
+    rows: dict[tuple[Conversation, str], Row] = field(default_factory=dict)
     signs: dict[tuple[object, ...], tuple[Conversation, Sign]] = field(default_factory=dict)
     pages: dict[str, Page] = field(default_factory=dict)
     woken: asyncio.Event = field(default_factory=asyncio.Event)
+    failing: set[Hashable] = field(default_factory=set)
     failures: int = 0
     edited: float = -NEVER
     passed: float = -NEVER
 
-    def put(self, letter: Letter) -> None:
-        """A letter comes behind all that wait."""
-        (self.alerts if letter.lane is Lane.ALERT else self.queue).append(letter)
+    def put(self, item: Item, now: float) -> None:
+        """It comes behind all that wait in its row."""
+        self.rows.setdefault(item.row, Row(served=now)).items.append(item)
 
-    def drop(self, item: Letter | Errand) -> None:
+    def put_behind(self, item: Item, other: Item) -> None:
+        """It comes right behind this other one of the same row."""
+        items = self.rows[other.row].items
+        items.insert(items.index(other) + 1, item)
+
+    def drop(self, item: Item) -> None:
         """It has left, or never will."""
-        if item in self.alerts:
-            self.alerts.remove(item)  # type: ignore[arg-type]  # what is in it is of its type
-        else:
-            self.queue.remove(item)
+        row = self.rows[item.row]
+        row.items.remove(item)
+        row.hold.lift()
+        if not row.items:
+            del self.rows[item.row]
 
     def waiting(self) -> int:
         """Letters and errands that have not left."""
-        return len(self.queue) + len(self.alerts)
+        return sum(len(row.items) for row in self.rows.values())
+
+    def failed(self, what: Hashable, now: float) -> None:
+        """A request for this failed, and not because the platform asked for patience."""
+        self.failing.add(what)
+        self.failures += 1
+        if len(self.failing) > 1:
+            self.budget.pause(pause_after(self.failures), now)
+
+    def worked(self) -> None:
+        """A request did not fail."""
+        self.failing.clear()
+        self.failures = 0
 
     def note(self, where: Conversation, sign: Sign) -> None:
         """A sign is to be shown; it takes the place of an older one of its kind that still waits."""
@@ -95,38 +190,28 @@ class Place:
         while len(self.signs) > MOST_SIGNS:
             del self.signs[next(iter(self.signs))]
 
-    def next_letter(self) -> Turn | None:
-        """The letter or errand whose turn it is, if there is any.
+    def next_item(self, now: float) -> tuple[Row | None, float | None]:
+        """The row whose turn it is, or the seconds until one is tried again (None: none waits).
 
-        Letters of one conversation stay in their order. Between conversations those that somebody waits for go first,
-        and what stands before one of them in its own conversation becomes as urgent as it is.
+        Rows keep their order. Between rows the most urgent goes first; of those that are as urgent as each other, the
+        one that has waited longest for its turn, so that nobody who has much to say keeps the others waiting.
         """
-        for item in self.queue:
-            if isinstance(item, Errand) or item.lane is Lane.FIRST:
-                return Lane.FIRST, self._before(item)
-        if self.alerts:
-            return Lane.ALERT, self.alerts[0]
-        if self.queue:
-            return Lane.LIVE, self.queue[0]
-        return None
+        due = [row for row in self.rows.values() if row.hold.until <= now]
+        if due:
+            return min(due, key=lambda row: (row.lane, row.served)), None
+        return None, min((row.hold.until - now for row in self.rows.values()), default=None)
 
-    def _before(self, item: Letter | Errand) -> Letter | Errand:
-        """The first of its conversation."""
-        if isinstance(item, Errand):
-            return item
-        return next(other for other in self.queue if isinstance(other, Letter) and other.where == item.where)
-
-    def look_of(self, letter: Letter) -> tuple[Message, list[str]]:
-        """How a letter is to look when it leaves now, with the keys of the waiting letters that are done by that.
+    def look_of(self, dispatch: Dispatch) -> tuple[Message, list[Dispatch]]:
+        """How a letter is to look when it leaves now, with the waiting letters that are done by that.
 
         What would be edited at once is posted as it would look then: one request instead of two.
         """
-        message = letter.message
-        done: list[str] = []
-        if not letter.edits:
-            for other in self.queue:
-                if isinstance(other, Letter) and other.edits == letter.key and other.where == letter.where:
-                    message, done = other.message, [*done, other.key]
+        message = dispatch.letter.message
+        done: list[Dispatch] = []
+        if not dispatch.letter.edits:
+            for other in self.rows[dispatch.row].items:
+                if isinstance(other, Dispatch) and other.letter.edits == dispatch.letter.key:
+                    message, done = other.letter.message, [*done, other]
         return message, done
 
     def next_page(self, now: float) -> tuple[Page | None, float | None]:
@@ -140,10 +225,11 @@ class Place:
         soonest: float | None = None
         best: Page | None = None
         for page in self.pages.values():
-            if page.id is None or not (page.dirty or page.fades < NEVER):
+            if page.id is None or not (page.dirty or page.left or page.fades < NEVER):
                 continue
             least = max(every, round_, BOARD_SECONDS) if page.lane is Lane.BOARD else every
-            due = max(page.at + least, self.edited + share, 0.0 if page.dirty else page.fades)
+            wanted = 0.0 if page.dirty or page.left else page.fades
+            due = max(page.at + least, self.edited + share, page.hold.until, wanted)
             if due > now:
                 soonest = min(soonest or due, due)
             elif best is None or (page.lane, page.at) < (best.lane, best.at):

@@ -15,13 +15,15 @@ import structlog
 
 from orchestrator import events as ev
 from orchestrator.drive import PAUSES, Drive
-from orchestrator.errors import Broken, Trouble
-from orchestrator.letters import at_seat
+from orchestrator.errors import Trouble
+from orchestrator.keys import at_seat, moved, seatless
+from orchestrator.letters import passes
 from orchestrator.nouns import Conversation, Letter, RunId
 from orchestrator.ports import Change, Runtime, Store
 from orchestrator.post import PostOffice
-from orchestrator.run import SYSTEM, State, Waiting, command_id, fold
+from orchestrator.run import SYSTEM, State, Waiting, command_id, fold, opened
 from orchestrator.runs import Clock, Draft, LiveRun, load
+from orchestrator.tasks import patiently
 from orchestrator.view import span
 
 log = structlog.get_logger()
@@ -62,6 +64,7 @@ class Roster:
         self._unreadable: set[RunId] = set()
         self._admitting = asyncio.Lock()
         self._moved = asyncio.Event()
+        self._recovered = asyncio.Event()
 
     def at(self, where: Conversation) -> LiveRun | None:
         """The live run of this conversation; the latest, where no threads are to be had and several are here."""
@@ -97,36 +100,30 @@ class Roster:
     async def bereft(self, letter: Letter, why: str) -> None:
         """The place of a letter is no more: its run goes on in its other places, or where it was launched.
 
-        What stands nowhere else is said there again.
+        What stands nowhere else is said there again. It is written when this returns, however long that takes.
         """
+        if letter.run:
+            await self._recovered.wait()
+            await patiently(lambda: self._rehome(letter, why), what="what a lost place was told")
+
+    async def _rehome(self, letter: Letter, why: str) -> None:
         run = self.live.get(letter.run)
-        if run is None:
-            return
-        base = letter.key.partition("@")[0]
-        others = [seat for seat, where in run.state.seats.items() if where != letter.where]
+        state = run.state if run else await load(self._store, letter.run)
+        others = [seat for seat, where in state.seats.items() if where != letter.where]
+        told = [await self._store.sent(at_seat(seatless(letter.key), seat)) for seat in others]
 
-        def decide(state: State) -> Draft | None:
-            assert state.launched is not None
-            origin = state.launched.origin
-            draft = Draft()
-            if letter.where in state.seats.values():
-                draft.events.append((f"lost/{letter.key}", ev.PlaceLost(letter.where, why)))
-            seats = {seat: where for seat, where in state.seats.items() if where != letter.where}
-            if not seats and letter.where != origin:
-                draft.events.append((f"opened/{state.seated}", ev.Opened(origin)))
-                seats = {state.seated: origin}
-            if not any(told) and (home := next(iter(seats.values()), None)):
-                draft.letters.append(replace(letter, key=f"{base}/moved", where=home))
-            return draft
+        def decide(state: State) -> Draft:
+            return _rehoming(state, letter, why, told_elsewhere=any(told))
 
-        try:
-            told = [await self._store.sent(at_seat(base, seat)) for seat in others]
+        if run:
             await run.write(decide)
-        except Broken as error:
-            log.error("a lost place is not written down", run=run.id, why=str(error))
+        else:  # it has ended: nothing of it changes any more, but what it said last is to be read
+            letters = decide(state).letters
+            await self._store.write(Change(letters=letters))
+            self._office.take(letters)
 
     async def recover(self) -> None:
-        """Take up every run that the journal says is alive and that nobody drives."""
+        """Take up every run that the journal says is alive and that nobody drives. Raises `Trouble`."""
         for run in await self._store.live():
             if run in self.live or run in self._clearing:
                 continue
@@ -141,6 +138,7 @@ class Roster:
             self._unreadable.discard(run)
             if not state.ended:
                 self._adopt(state)
+        self._recovered.set()
 
     async def admit(self) -> None:
         """Give free slots to those who wait longest."""
@@ -264,6 +262,21 @@ async def _alone(run: LiveRun, chore: Callable[[LiveRun], Awaitable[object]]) ->
         raise
     except Exception:
         log.exception("a defect kept a run from being put in order", run=run.id)
+
+
+def _rehoming(state: State, letter: Letter, why: str, *, told_elsewhere: bool) -> Draft:
+    """What is written when this letter's place is no more: that it is lost, where the run goes on, and what it said."""
+    draft = Draft()
+    if letter.where in state.seats.values() and not state.ended:
+        draft.events.append((f"lost/{letter.key}", ev.PlaceLost(letter.where, why)))
+    home = next((where for where in state.seats.values() if where != letter.where), None)
+    if home is None and state.launched and state.launched.origin != letter.where:
+        home = state.launched.origin
+        if not state.ended:
+            draft.events.append(opened(state, home))
+    if home and not told_elsewhere and not passes(state, letter):
+        draft.letters.append(replace(letter, key=moved(letter.key), where=home))
+    return draft
 
 
 def _queued(state: State) -> bool:

@@ -185,6 +185,11 @@ def upload_name(file: File) -> str:
     return f"{file.artifact[:6]}-{file.name}"
 
 
+def opened(state: State, where: Conversation) -> tuple[str, ev.Opened]:
+    """The event, with its key, that gives the run a place; a run that lost all of its places gets a new one."""
+    return f"opened/{state.seated}" if state.seated else "opened", ev.Opened(where)
+
+
 def fold(state: State, entry: ev.Entry) -> None:
     """Bring the state up to date with what happened."""
     if entry.key.startswith("f/"):

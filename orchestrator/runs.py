@@ -14,7 +14,8 @@ from dataclasses import dataclass, field, replace
 from orchestrator import view
 from orchestrator.errors import Broken
 from orchestrator.events import Entry, Event
-from orchestrator.letters import at_seat, page_key, receipts, speak
+from orchestrator.keys import at_seat, page_key
+from orchestrator.letters import receipts, speak
 from orchestrator.nouns import Conversation, Letter, Message, Phase, RunId, Sign, Standing, Typing
 from orchestrator.ports import Change, Sent, Store
 from orchestrator.post import PostOffice

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from itertools import chain, repeat
 from typing import Any, TypeVar
 
 import structlog
@@ -11,6 +12,20 @@ import structlog
 log = structlog.get_logger()
 
 T = TypeVar("T")
+
+PATIENCE_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
+"""Pauses of whoever waits for something that must work again some time; the last one goes on."""
+
+
+async def patiently(do: Callable[[], Awaitable[T]], *, what: str) -> T:
+    """Do this until it works, however long it takes: for what must not be left undone, like a note in the store."""
+    for pause in chain(PATIENCE_SECONDS, repeat(PATIENCE_SECONDS[-1])):
+        try:
+            return await do()
+        except Exception as error:  # noqa: BLE001 - whatever it is, whoever waits must not end by it
+            log.error("not done yet", what=what, again_in=pause, error=repr(error))
+            await asyncio.sleep(pause)
+    raise AssertionError("unreachable")
 
 
 async def to_the_end(work: Coroutine[Any, Any, T]) -> T:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 
@@ -27,6 +28,7 @@ when it is read."""
 FORGET_INBOX = "DELETE FROM inbox WHERE at < ?"
 FORGET_LETTERS = """
 DELETE FROM outbox WHERE at < ?1 AND (message_id IS NOT NULL OR lost IS NOT NULL)
+AND key NOT IN (SELECT value FROM json_each(?2))
 AND NOT EXISTS (SELECT 1 FROM outbox AS newer WHERE newer.edits = outbox.key AND newer.edits <> '' AND (
     newer.at >= ?1 OR newer.message_id IS NULL AND newer.lost IS NULL))
 AND NOT EXISTS (SELECT 1 FROM journal AS launched WHERE launched.run = outbox.run AND launched.kind = 'launched'
@@ -47,14 +49,15 @@ class Database:
         """A drawer of its own for whoever has this name."""
         return SqliteNotes(self._writer, self._reader, path=self.path, space=namespace)
 
-    async def prune(self, before: float) -> None:
+    async def prune(self, before: float, *, keep: Sequence[str] = ()) -> None:
         """Forget inbox keys and settled letters untouched since then (Unix seconds); the journal stays whole.
 
-        Letters of live runs and letters that a younger or unsent one edits stay: their message ids are still needed.
+        Letters of live runs, letters that a younger or unsent one edits, and those whose keys are in `keep` stay: their
+        message ids are still needed.
         """
         await self._writer.do(
             Step("inbox", FORGET_INBOX, [(before,)]),
-            Step("outbox", FORGET_LETTERS, [(before,)]),
+            Step("outbox", FORGET_LETTERS, [(before, json.dumps(list(keep)))]),
         )
 
 

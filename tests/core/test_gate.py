@@ -13,7 +13,6 @@ GATE = Gate(
         "telegram": Rule(people=frozenset({"7"}), chats=frozenset({"-100"})),
         "discord": Rule(roles=frozenset({"ops"}), people=frozenset({"8"}), chats=frozenset({"guild"})),
         "web": Rule(people=frozenset({"owner"}), chats=frozenset({"lobby"})),
-        "open": Rule(anyone=True, chats=frozenset({"hall"})),
     }
 )
 
@@ -25,7 +24,6 @@ GATE = Gate(
         (Person("telegram", "7"), Conversation("telegram", "7")),
         (Person("discord", "9", roles=("ops",)), Conversation("discord", "guild")),
         (Person("discord", "8"), Conversation("discord", "guild")),
-        (Person("open", "anybody"), Conversation("open", "hall")),
     ],
 )
 def test_lets_in(person: Person, where: Conversation) -> None:
@@ -44,7 +42,6 @@ def test_lets_in(person: Person, where: Conversation) -> None:
         (Person("discord", "9", roles=("ops",)), Conversation("discord", "9")),  # a role opens no private chat
         (Person("web", "owner"), Conversation("telegram", "-100")),  # a person of another platform
         (Person("matrix", "1"), Conversation("matrix", "1")),  # no rule at all
-        (Person("open", "anybody"), Conversation("open", "anybody")),
     ],
 )
 def test_keeps_out(person: Person, where: Conversation) -> None:

@@ -9,7 +9,7 @@ import pytest
 from agent import wire
 from agent.wire import Command
 from orchestrator.errors import Broken, Gone
-from orchestrator.nouns import Conversation, Got, Inbound, Message, Person, Phase, Receipt, Standing, Typing
+from orchestrator.nouns import Conversation, Got, Inbound, Message, Person, Phase, Receipt, RunId, Standing, Typing
 from orchestrator.run import run_id
 from tests.core.world import LOBBY, ME, World
 from tests.fakes.runtime import FakePod
@@ -41,7 +41,7 @@ def texts(looks: list[Message]) -> list[str]:
     return [look.text for look in looks if look.rings and look.text]
 
 
-async def watched(world: World) -> tuple[str, FakePod, Conversation, Conversation]:
+async def watched(world: World) -> tuple[RunId, FakePod, Conversation, Conversation]:
     """A run launched in the one chat and followed from the other: its id, pod, home and further place."""
     run, pod = await world.launch()
     await world.say("/runs", THERE, person=BOB)
@@ -49,8 +49,8 @@ async def watched(world: World) -> tuple[str, FakePod, Conversation, Conversatio
     (row,) = world.other.seen(THERE)[-1].rows
     (watch,) = [button for button in row.buttons if button.label == "Watch here"]
     await world.press(watch.token, THERE, person=BOB)
-    await world.until(lambda: f"{run}@other" in world.other.threads)
-    return run, pod, world.place(run), world.other.threads[f"{run}@other"]
+    await world.until(lambda: f"{run}@1" in world.other.threads)
+    return run, pod, world.place(run), world.other.threads[f"{run}@1"]
 
 
 async def test_a_run_is_watched_and_answered_from_another_platform() -> None:
@@ -90,14 +90,14 @@ async def test_a_further_place_survives_a_restart_and_is_asked_for_once() -> Non
         await world.press(f"watch:{run}", THERE, person=BOB)
         await world.press(f"watch:{run}", THERE, person=BOB)
     async with world.life():
-        await world.until(lambda: f"{run}@other" in world.other.threads)
-        there = world.other.threads[f"{run}@other"]
+        await world.until(lambda: f"{run}@1" in world.other.threads)
+        there = world.other.threads[f"{run}@1"]
         await world.until(lambda: world.other.seen(there))
         await pod.wait_attached()
         await world.press(f"watch:{run}", THERE, person=BOB)
         await world.until(lambda: "has a place here already" in world.other.seen(THERE)[-1].text)
         await asyncio.sleep(5)
-        assert list(world.other.threads) == [f"{run}@other"]
+        assert list(world.other.threads) == [f"{run}@1"]
         assert [look.status.partition(" ·")[0] for look in world.other.seen(there)] == ["echo", "working"]
 
 
@@ -128,7 +128,7 @@ async def test_one_of_two_places_that_is_deleted_is_not_missed() -> None:
         await world.say("and now?", home)
         await world.until(lambda: texts(world.looks(home)) == ["first", "and now?"])
         live = world.room.roster.live  # type: ignore[union-attr]
-        await world.until(lambda: list(live[run].state.seats.values()) == [home])  # type: ignore[index]
+        await world.until(lambda: list(live[run].state.seats.values()) == [home])
         await world.say("again?", home)
         await world.until(lambda: texts(world.looks(home))[-1] == "again?")
         assert texts(world.other.seen(there)) == ["first"]

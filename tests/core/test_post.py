@@ -80,7 +80,7 @@ async def test_a_place_that_had_nothing_to_say_for_a_moment_keeps_its_budget() -
         at = post.requests()
         assert all(later - earlier >= 10.0 for earlier, later in zip(at, at[2:], strict=False)), at
         await asyncio.sleep(1000)
-        assert not post.office._places, "and forgets it when it does not matter any more"
+        assert not post.office._clerks, "and forgets it when it does not matter any more"
 
 
 async def test_patience_that_an_errand_was_asked_for_holds_for_letters_too() -> None:
@@ -165,7 +165,7 @@ async def test_a_page_that_was_deleted_is_not_edited_again_and_again() -> None:
         assert len(post.requests("edit")) <= 2
         await post.send(Letter("page/last", HERE, Message(text="last"), edits="page"))
         await asyncio.sleep(400)
-        assert not post.office._places
+        assert not post.office._clerks
 
 
 async def test_a_look_that_raises_costs_its_page_and_nothing_else() -> None:
@@ -262,14 +262,14 @@ async def test_live_edits_share_a_place_evenly_and_leave_the_reserve() -> None:
             ticks += 1
             for n in range(5):
                 post.office.show(f"page{n}", HERE, lambda _, ticks=ticks: Message(text=str(ticks)))  # type: ignore[misc]
-            for page in post.office._places["fake:fake/hall"].pages.values():
+            for page in post.office._clerks["fake:fake/hall"].place.pages.values():
                 page.look = lambda _, ticks=ticks: Message(text=str(ticks))  # type: ignore[misc]
             await asyncio.sleep(0.1)
         for id_ in ids:
             at = [moment for moment in edits_of(post, id_) if moment > start + 60]
             gaps = [later - earlier for earlier, later in pairwise(at)]
             assert max(gaps) <= 1.5 * 5 * 4.0, "no page is staler than half more than its share"
-        assert post.office._places["fake:fake/hall"].budget.slowed(asyncio.get_running_loop().time()) == 0
+        assert post.office._clerks["fake:fake/hall"].place.budget.slowed(asyncio.get_running_loop().time()) == 0
 
 
 async def test_what_somebody_waits_for_goes_before_the_first_looks_of_other_runs_pages() -> None:
@@ -416,7 +416,7 @@ async def test_signs_are_shown_when_there_is_room_and_the_newest_is_enough() -> 
         assert [sign for _, sign in post.chat.signs] == [Receipt(MessageId("m"), Got.HEARD)]
         for n in range(500):
             post.office.sign(HERE, Receipt(MessageId(f"m{n}"), Got.SEEN))
-        assert len(post.office._places["fake:fake/hall"].signs) <= 100
+        assert len(post.office._clerks["fake:fake/hall"].place.signs) <= 100
 
 
 async def test_places_that_begin_at_once_share_what_the_platform_bears() -> None:

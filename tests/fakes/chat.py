@@ -53,6 +53,7 @@ class FakeChat:
         self.titles: dict[Conversation, str] = {}
         self.calls: list[Call] = []
         self.delay = 0.001
+        self.deleted: set[Conversation] = set()
         self._pace = pace
         self._remembers = remembers
         self._strict = strict
@@ -131,6 +132,15 @@ class FakeChat:
         """The next calls of `open`, `post` or `edit` raise these. A `Broken` that is unsure does its work first."""
         self._failing.setdefault(method, deque()).extend(troubles)
 
+    def recover(self) -> None:
+        """No call raises any more, but in conversations that were deleted."""
+        self._failing.clear()
+
+    def delete(self, where: Conversation) -> None:
+        """Somebody deleted the thread, with all that stands in it."""
+        self.deleted.add(where)
+        self.posts = [post for post in self.posts if post.where != where]
+
     def hold(self) -> None:
         """Every request waits until `release`."""
         self._open.clear()
@@ -187,6 +197,8 @@ class FakeChat:
             return trouble
         if trouble:
             raise trouble
+        if where in self.deleted:
+            raise Gone("thread not found")
         if self._strict and (wait := self._too_many(where, now)):
             raise Busy("Too many requests.", seconds=wait)
         return None
