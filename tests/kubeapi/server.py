@@ -63,6 +63,8 @@ class KubeApi:
         self.ready = True
         """Whether /readyz says so."""
         self.calls: list[Call] = []
+        self.wishes: set[Wish] = set()
+        """Every right that some request needed, whether it was had or not."""
         self.violations: list[str] = []
         """Unknown fields in bodies: a real server only warns; here the test fails when the server is left."""
         self.faults = Faults()
@@ -299,9 +301,11 @@ class KubeApi:
         verbs = [asked.verb]
         if asked.sub in {"attach", "exec"} and tuple(map(int, self.version.split("."))) > (1, 33):
             verbs = ["get", "create"]
-        for verb in verbs:
-            if not self._may(asked.wish(verb)):
-                raise asked.wish(verb).refused(USER)
+        wishes = [asked.wish(verb) for verb in verbs]
+        self.wishes.update(wishes)
+        for wish in wishes:
+            if not self._may(wish):
+                raise wish.refused(USER)
 
     def _review(self, body: Json) -> Json:
         asked = body["spec"].get("resourceAttributes") or {}
