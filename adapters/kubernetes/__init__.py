@@ -2,6 +2,7 @@
 
 from adapters.kubernetes.cluster import Cluster, Door
 from adapters.kubernetes.pod import Guest
+from adapters.kubernetes.pool import Warm, Warmth
 from adapters.kubernetes.runtime import KubernetesRuntime
 
-__all__ = ["Cluster", "Door", "Guest", "KubernetesRuntime"]
+__all__ = ["Cluster", "Door", "Guest", "KubernetesRuntime", "Warm", "Warmth"]

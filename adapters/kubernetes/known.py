@@ -20,24 +20,39 @@ MOST_TOLD = 4000
 
 
 class Known:
-    """What is known of each pod at this moment."""
+    """What is known of each pod at this moment. `stirred` is set whenever the warm pods have something to do."""
 
     def __init__(self) -> None:
-        self._pods: dict[RunId, Seen] = {}
+        self.stirred = asyncio.Event()
+        self.freed = 0  # how many pods of runs have gone: each left room
+        self._pods: dict[str, Seen] = {}  # by uid
+        self._names: dict[str, str] = {}  # the uid of each
+        self._uids: dict[RunId, str] = {}  # the one pod that carries a run
+        self._spares: dict[str, Seen] = {}  # by uid: those that wait for a run
+        self._doubles: dict[str, Seen] = {}  # by uid: their run is carried by another one
         self._told: OrderedDict[str, str] = OrderedDict()  # by uid: the last thing an event said
         self._buried: OrderedDict[str, None] = OrderedDict()  # uids that are gone for sure; a watch may be behind
-        self._bells: dict[RunId, asyncio.Event] = {}
+        self._bells: dict[str, asyncio.Event] = {}  # by run, and by the uid of one whose end is waited for
 
     def get(self, run: RunId) -> Seen | None:
         """The pod of this run."""
-        seen = self._pods.get(run)
-        if seen is not None and seen.vague and (words := self._told.get(seen.uid)):
-            return replace(seen, words=f"It does not run yet: {words}.")
-        return seen
+        return self._full(self._pods.get(self._uids.get(run, "")))
 
     def all(self) -> Mapping[RunId, Seen]:
-        """Every pod of ours."""
-        return {run: seen for run in self._pods if (seen := self.get(run)) is not None}
+        """Every pod of ours that carries a run."""
+        return {run: seen for run in self._uids if (seen := self.get(run)) is not None}
+
+    def spares(self) -> Sequence[Seen]:
+        """The pods that wait for a run."""
+        return [seen for one in self._spares.values() if (seen := self._full(one)) is not None]
+
+    def doubles(self) -> Sequence[Seen]:
+        """Pods whose run is carried by another one: a start or a claim that arrived when nobody counted on it."""
+        return [seen for seen in self._doubles.values() if seen.ours]
+
+    def unplaced(self) -> Sequence[Seen]:
+        """The pods of runs for which no node has room."""
+        return [seen for uid in self._uids.values() if (seen := self._pods[uid]).unplaced and seen.ours]
 
     async def until(self, run: RunId, condition: Callable[[Seen | None], bool], *, seconds: float) -> Seen | None:
         """The pod as soon as the condition holds. Raises TimeoutError."""
@@ -46,10 +61,25 @@ class Known:
                 await self._bells.setdefault(run, asyncio.Event()).wait()
         return seen
 
+    async def gone(self, seen: Seen, *, seconds: float) -> bool:
+        """Whether this pod has gone by then."""
+        try:
+            async with asyncio.timeout(seconds):
+                while seen.uid in self._pods:
+                    await self._bells.setdefault(seen.uid, asyncio.Event()).wait()
+        except TimeoutError:
+            return False
+        return True
+
+    def _full(self, seen: Seen | None) -> Seen | None:
+        if seen is not None and seen.vague and (words := self._told.get(seen.uid)):
+            return replace(seen, words=f"It does not run yet: {words}.")
+        return seen
+
     # --- what is learned ---
 
     def learn(self, pod: Json) -> Seen:
-        """Somebody asked about this pod, or made it."""
+        """Somebody asked about this pod, made it or changed it."""
         seen = see(pod)
         self._keep(seen)
         return seen
@@ -63,9 +93,9 @@ class Known:
 
     def put(self, pods: Sequence[Json]) -> None:
         """These are all there are."""
-        here = {seen.run: seen for seen in map(see, pods)}
-        for run, seen in list(self._pods.items()):
-            if run not in here:
+        here = {seen.uid: seen for seen in map(see, sorted(pods, key=_made))}  # of doubles, the first is the one
+        for uid, seen in list(self._pods.items()):
+            if uid not in here:
                 self._drop(seen)
         for seen in here.values():
             self._keep(seen)
@@ -91,22 +121,62 @@ class Known:
             self._told.move_to_end(uid)
             while len(self._told) > MOST_TOLD:
                 self._told.popitem(last=False)
-            self._ring(RunId(about.get("name", "")))
+            if (seen := self._pods.get(uid)) is not None:
+                self._ring(seen.run)
 
     def _keep(self, seen: Seen) -> None:
-        if seen.uid not in self._buried and self._pods.get(seen.run) != seen:
-            self._pods[seen.run] = seen
-            self._ring(seen.run)
+        before = self._pods.get(seen.uid)
+        if seen.uid in self._buried or before == seen:
+            return
+        if before is not None and before.run and not seen.run:
+            return  # a watch that is behind: what was claimed is never given back
+        if (former := self._names.get(seen.name, seen.uid)) != seen.uid and former in self._pods:
+            self.bury(self._pods[former])
+        self._names[seen.name] = seen.uid
+        self._pods[seen.uid] = seen
+        if seen.spare is not None:
+            self._spares[seen.uid] = seen
+        elif self._carries(seen):
+            self._uids[seen.run] = seen.uid
+            self._spares.pop(seen.uid, None)
+            self._doubles.pop(seen.uid, None)
+        else:
+            self._spares.pop(seen.uid, None)
+            self._doubles[seen.uid] = seen
+        if seen.spare or seen.unplaced or (before is not None and (before.spare or before.unplaced)) or self._doubles:
+            self.stirred.set()
+        self._ring(seen.run)
+
+    def _carries(self, seen: Seen) -> bool:
+        """Whether this is the pod of its run: of two of ours the one that was there first, for as long as it is."""
+        other = self._pods.get(self._uids.get(seen.run, ""))
+        return other is None or other.uid == seen.uid or not other.ours
 
     def _drop(self, seen: Seen) -> None:
         self._told.pop(seen.uid, None)
-        if (known := self._pods.get(seen.run)) is not None and known.uid == seen.uid:
-            del self._pods[seen.run]
-            self._ring(seen.run)
+        known = self._pods.pop(seen.uid, None)
+        if known is None:
+            return
+        self._spares.pop(seen.uid, None)
+        self._doubles.pop(seen.uid, None)
+        if self._names.get(known.name) == known.uid:
+            del self._names[known.name]
+        self.stirred.set()
+        if self._uids.get(known.run) == known.uid:
+            del self._uids[known.run]
+            self.freed += 1
+            for other in [one for one in self._doubles.values() if one.run == known.run]:
+                self._keep(self._pods.pop(other.uid))
+        self._ring(known.run)
+        self._ring(known.uid)
 
-    def _ring(self, run: RunId) -> None:
-        if (bell := self._bells.pop(run, None)) is not None:
+    def _ring(self, key: str) -> None:
+        if (bell := self._bells.pop(key, None)) is not None:
             bell.set()
+
+
+def _made(pod: Json) -> str:
+    return str(pod["metadata"].get("creationTimestamp") or "")
 
 
 def _moment(event: Json) -> str:

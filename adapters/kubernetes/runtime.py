@@ -1,7 +1,8 @@
-"""The port Runtime in a cluster: a run is a pod of its name, and what is known of all pods comes from one watch.
+"""The port Runtime in a cluster: a run is a pod that carries its label, and what is known of all comes from one watch.
 
-The cluster keeps pods alive, not the bot: agentd that dies is started again by its node on the same folders. It knows
-no task and no words of the agent.
+A pod is started for its run and has its name, or was started ahead and is claimed (`claims.py`). The cluster keeps pods
+alive, not the bot: agentd that dies is started again by its node on the same folders. It knows no task and no words of
+the agent.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Self
 from weakref import WeakValueDictionary
@@ -17,11 +18,25 @@ from weakref import WeakValueDictionary
 import aiohttp
 import structlog
 
+from adapters.kubernetes.claims import Claims
 from adapters.kubernetes.cluster import Cluster, Door
 from adapters.kubernetes.known import Known
-from adapters.kubernetes.pod import CONTAINER, GRACE_SECONDS, MANAGED, Guest, check_name, class_of, isolation_of, pod_of
+from adapters.kubernetes.pod import (
+    CONTAINER,
+    GRACE_SECONDS,
+    MANAGED,
+    RUN,
+    Guest,
+    check_name,
+    class_of,
+    isolation_of,
+    pod_of,
+)  # fmt: skip
+from adapters.kubernetes.pool import Pool, Warm, Warmth
 from adapters.kubernetes.seen import Seen, Stage
 from adapters.kubernetes.session import AttachSession, LogSession
+from adapters.kubernetes.spares import Spares
+from adapters.kubernetes.starts import Starts
 from adapters.kubernetes.watch import Watch
 from orchestrator.errors import Broken, Busy, Gone, Refused
 from orchestrator.nouns import Agent, RunId
@@ -29,6 +44,7 @@ from orchestrator.ports import Pod
 
 log = structlog.get_logger()
 
+OURS = ",".join(f"{key}={value}" for key, value in MANAGED.items())
 LIST_SECONDS = 10.0
 DEAF_SECONDS = 90.0
 """What was known so long ago is not said any more."""
@@ -50,6 +66,7 @@ class KubernetesRuntime:
         door: Door,
         guest: Guest,
         *,
+        warm: Warm = Warm(),  # noqa: B008 - it is frozen
         grace_seconds: float = GRACE_SECONDS + 5.0,
         come_seconds: float = COME_SECONDS,
         longest_pause: float = 5.0,
@@ -59,10 +76,14 @@ class KubernetesRuntime:
         self._grace_seconds = grace_seconds
         self._come_seconds = come_seconds
         self._known = Known()
-        ours = ",".join(f"{key}={value}" for key, value in MANAGED.items())
+        self._spares = Spares(self._cluster, self._known)
+        self._claims = Claims(self._cluster, self._known, self._spares)
+        self._pool = Pool(self._cluster, self._known, self._spares, guest, warm)
+        self._starts = Starts(self._cluster, self._known, self._claims, make_room=self._pool.make_room)
+        self._warm = warm
         self._pods = Watch(
             self._cluster, "pods", put=self._known.put, change=self._known.change, longest_pause=longest_pause,
-            label_selector=ours,
+            label_selector=OURS,
         )  # fmt: skip
         self._events = Watch(
             self._cluster, "events", put=self._known.put_events, change=self._known.hear, longest_pause=longest_pause,
@@ -79,7 +100,8 @@ class KubernetesRuntime:
     async def __aenter__(self) -> Self:
         await self._cluster.__aenter__()
         await self._tasks.__aenter__()
-        self._watching = [self._tasks.create_task(watch.run()) for watch in (self._pods, self._events)]
+        keeping = (self._pods.run, self._events.run, self._keep_warm)
+        self._watching = [self._tasks.create_task(keep()) for keep in keeping]
         return self
 
     async def __aexit__(
@@ -101,21 +123,26 @@ class KubernetesRuntime:
         except Refused as refused:  # `start` will say so, too
             return str(refused)
 
+    def warmth(self) -> Warmth:
+        """How the pods that are started ahead are doing."""
+        ready = sum(seen.stage is Stage.RUNNING for seen in self._spares.here())
+        return Warmth(self._warm.count, ready, self._claims.hits, self._claims.misses, self._pool.words)
+
     async def start(self, run: RunId, agent: Agent, *, again: bool = False) -> None:
-        """See `orchestrator.ports.Runtime`. The name makes it once: that it is taken means that it is done."""
+        """See `orchestrator.ports.Runtime`. That a pod has its name, or its label, means that it is done."""
         body = pod_of(run, agent, self._guest)
+        await self._listed()  # a former life of the bot may have claimed a pod for it
         async with self._alone(run):
             seen = await self._look(run) if again else self._known.get(run)
             for _ in range(3):  # each turn the cluster may have been faster than what we knew
                 if seen is None:
                     if again:
                         raise Gone(f"There is no pod of {run}, and nothing of it is left.")
-                    if (pod := await self._cluster.create(body)) is not None:
-                        self._known.learn(pod)
-                        log.info("pod created", run=run)
+                    if await self._starts.begin(run, body):
                         return
                     seen = await self._look(run, sure=True)
                 elif await self._stands(seen, again=again):
+                    self._starts.stands(run)
                     return
                 else:
                     seen = self._known.get(run)
@@ -126,12 +153,14 @@ class KubernetesRuntime:
         async with self._alone(check_name(run)):
             if (session := self._attached.get(run)) is not None:
                 session.close()
+            await self._starts.forget(run)
             seen = await self._look(run, sure=True)
-            if seen is not None:
+            while seen is not None and seen.ours:
                 await self._end(seen)
+                seen = self._known.get(run)
 
     async def pods(self) -> Mapping[RunId, Pod]:
-        """See `orchestrator.ports.Runtime`. No call: what the watch has told."""
+        """See `orchestrator.ports.Runtime`. No call: what the watch has told. Those without a run are none of it."""
         await self._hearing()
         return {run: Pod(alive=seen.alive, words=seen.words) for run, seen in self._known.all().items() if seen.ours}
 
@@ -166,7 +195,7 @@ class KubernetesRuntime:
     async def _stands(self, seen: Seen, *, again: bool) -> bool:
         """Whether this pod is the one that was to be started; when not, it has made room for another."""
         if not seen.ours:
-            raise Refused(f"A pod named {seen.run} is in the way, and it is not the bot's.")
+            raise Refused(f"A pod named {seen.name} is in the way, and it is not the bot's.")
         if seen.alive:
             self._give_up(seen)
             return True
@@ -208,7 +237,7 @@ class KubernetesRuntime:
     async def _socket(self, seen: Seen) -> aiohttp.ClientWebSocketResponse:
         """A stream to the container; where its node does not answer, with more and more patience."""
         try:
-            socket = await self._cluster.attach(seen.run, container=CONTAINER)
+            socket = await self._cluster.attach(seen.name, container=CONTAINER)
         except Busy as busy:
             refused = self._refused[seen.uid] = self._refused.get(seen.uid, 0) + 1
             seconds = max(busy.seconds, min(MOST_PATIENCE, busy.seconds * 2 ** min(refused - 1, 10)))
@@ -221,7 +250,7 @@ class KubernetesRuntime:
         """What it said while nobody was attached, from its log: without this, the end of a run is lost with the bot."""
         if seen.uid in self._read_out:
             raise Gone(f"{seen.words} Its pod has nothing more to say.")
-        session = LogSession(await self._cluster.log(seen.run, container=CONTAINER), name=seen.run)
+        session = LogSession(await self._cluster.log(seen.name, container=CONTAINER), name=seen.run)
         self._attached[seen.run] = session
         try:
             yield session
@@ -236,13 +265,13 @@ class KubernetesRuntime:
     async def _end(self, seen: Seen) -> None:
         """Ask it to go, then make it; return when its name is free."""
         for grace, seconds in ((None, self._grace_seconds), (0, END_SECONDS)):
-            if not await self._cluster.delete(seen.run, uid=seen.uid, grace=grace) or await self._left(seen, seconds):
+            if not await self._cluster.delete(seen.name, uid=seen.uid, grace=grace) or await self._left(seen, seconds):
                 self._known.bury(seen)
                 self._read_out.discard(seen.uid)
                 self._waiting_since.pop(seen.uid, None)
                 self._refused.pop(seen.uid, None)
                 return
-        raise Broken(f"The pod {seen.run} does not go, not even by force.")
+        raise Broken(f"The pod {seen.name} does not go, not even by force.")
 
     async def _left(self, seen: Seen, seconds: float) -> bool:
         """Whether it is gone by then. Asked for by name, too: the watch may be deaf just now."""
@@ -252,7 +281,7 @@ class KubernetesRuntime:
             try:
                 await self._known.until(seen.run, lambda now: now is None or now.uid != seen.uid, seconds=patience)
             except TimeoutError:
-                pod = await self._cluster.pod(seen.run)
+                pod = await self._cluster.pod(seen.name)
                 if pod is not None and pod["metadata"]["uid"] == seen.uid:
                     continue
             return True
@@ -261,16 +290,33 @@ class KubernetesRuntime:
     # --- knowing ---
 
     async def _look(self, run: RunId, *, sure: bool = False) -> Seen | None:
-        """What is known of the pod; asked for by name where nothing is, or it must be sure."""
+        """What is known of the run's pod; the cluster is asked where nothing is, or it must be sure."""
         await self._hearing()
-        if not sure and (seen := self._known.get(run)) is not None:
+        seen = self._known.get(run)
+        if seen is not None and not sure:
             return seen
-        pod = await self._cluster.pod(run)
+        if seen is not None:
+            pod = await self._cluster.pod(seen.name)
+            if pod is None or pod["metadata"]["uid"] != seen.uid:
+                self._known.bury(seen)
+        else:
+            page = await self._cluster.page("pods", label_selector=f"{OURS},{RUN}={run}")
+            pod = next(iter(page.get("items") or []), None) or await self._cluster.pod(run)
         if pod is not None:
             self._known.learn(pod)
-        elif (seen := self._known.get(run)) is not None:
-            self._known.bury(seen)
         return self._known.get(run)
+
+    async def _listed(self) -> None:
+        """Return when all pods were listed once. Raises `Broken` as soon as that fails."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LIST_SECONDS):
+                await self._pods.answered.wait()
+        if not self._pods.listed.is_set():
+            raise Broken(str(self._pods.trouble or "The cluster's API has not answered yet."))
+
+    async def _keep_warm(self) -> None:
+        await self._pods.listed.wait()
+        await self._pool.run()
 
     async def _hearing(self) -> None:
         """Return when the pods were listed and are still followed. Raises `Broken` where what is known is old."""

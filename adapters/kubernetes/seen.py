@@ -10,6 +10,7 @@ from enum import StrEnum
 from typing import Any
 
 from adapters.kubernetes.pod import MANAGED, RUN, START_SECONDS
+from adapters.kubernetes.warm import DEADLINE, WARM
 from orchestrator.nouns import RunId, line
 
 Json = Mapping[str, Any]
@@ -31,18 +32,34 @@ class Stage(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Spare:
+    """Of a pod that waits for a run: its form, which version of it this is, when it began and how long it may live."""
+
+    form: str
+    version: str
+    born: float
+    deadline: int
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
-    """A pod as it was seen last. `words`: what it waits for, or why it ended. `hopeless`: waiting will not help."""
+    """A pod as it was seen last. `words`: what it waits for, or why it ended. `hopeless`: waiting will not help.
+
+    Its run stands in a label; the name is another one where it was started ahead. With a `spare` it has no run yet.
+    """
 
     run: RunId
     uid: str
     stage: Stage
+    name: str = ""
     words: str = ""
     vague: bool = False  # an event may know more than the status does
     hopeless: bool = False
+    unplaced: bool = False  # no node has room for it
     ours: bool = True
     start_seconds: float = 600.0
     runtime_class: str = ""
+    spare: Spare | None = None
 
     @property
     def alive(self) -> bool:
@@ -92,18 +109,30 @@ def see(pod: Json) -> Seen:
     """The pod as it is."""
     meta, spec, status = pod["metadata"], pod.get("spec", {}), pod.get("status", {})
     labels, notes = meta.get("labels") or {}, meta.get("annotations") or {}
+    managed = all(labels.get(key) == value for key, value in MANAGED.items())
+    run, form = labels.get(RUN, "") if managed else "", labels.get(WARM, "") if managed else ""
+    spare = (
+        Spare(form, meta["resourceVersion"], _born(meta, status), spec.get(DEADLINE, 0)) if form and not run else None
+    )
     stage, words, vague, hopeless = _stage(meta, status)
     return Seen(
-        run=RunId(meta["name"]),
+        run=RunId("" if spare else run or meta["name"]),
         uid=meta["uid"],
         stage=stage,
+        name=meta["name"],
         words=line(words),
         vague=vague,
         hopeless=hopeless,
-        ours=labels.get(RUN) == meta["name"] and all(labels.get(key) == value for key, value in MANAGED.items()),
+        unplaced=stage is Stage.COMING and _condition(status, "PodScheduled").get("status") == "False",
+        ours=bool(run),
         start_seconds=float(notes[START_SECONDS]) if notes.get(START_SECONDS, "").isdigit() else 600.0,
         runtime_class=spec.get("runtimeClassName", ""),
+        spare=spare,
     )
+
+
+def _born(meta: Json, status: Json) -> float:
+    return datetime.fromisoformat(status.get("startTime") or meta["creationTimestamp"]).timestamp()
 
 
 def tell(event: Json) -> str:

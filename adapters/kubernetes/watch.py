@@ -46,6 +46,7 @@ class Watch:
         **filters: str,
     ) -> None:
         self.listed = asyncio.Event()
+        self.answered = asyncio.Event()  # it was listed, or is in trouble
         self.heard = 0.0  # monotonic seconds when the server last said something
         self.trouble: Trouble | None = None
         self.lists = 0
@@ -73,6 +74,7 @@ class Watch:
                 if self.trouble is None:
                     log.warning("the cluster is not heard", what=self._what, why=str(why))
                 self.trouble = why
+                self.answered.set()
             failures = 0 if time.monotonic() - began > SETTLED_SECONDS and self.trouble is None else failures + 1
             if failures > 1 or self.trouble is not None:
                 await asyncio.sleep(self._pause(failures))
@@ -96,6 +98,7 @@ class Watch:
         self._version = page["metadata"]["resourceVersion"]
         self._well()
         self.listed.set()
+        self.answered.set()
 
     async def _follow(self) -> None:
         lines = Lines(MAX_EVENT)

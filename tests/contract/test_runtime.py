@@ -21,7 +21,7 @@ from typing import Protocol, TypeVar
 
 import pytest
 
-from adapters.kubernetes import Door, Guest, KubernetesRuntime
+from adapters.kubernetes import Door, Guest, KubernetesRuntime, Warm
 from adapters.local import LocalRuntime
 from adapters.local.folder import Folder
 from agent.wire import Beat, Command, Finished, Frame, Heard, Order, Put, Resume, Stop
@@ -30,6 +30,7 @@ from orchestrator.nouns import Agent, RunId
 from orchestrator.ports import Runtime, Session
 from tests.fakes.runtime import FakeRuntime
 from tests.kubeapi import KubeApi
+from tests.kubeapi.life import Life
 
 AGENT = Agent(name="rehearsal", driver="rehearsal", script="welcome")
 RUN = RunId("r-1")
@@ -129,6 +130,10 @@ class LocalHouse:
         await self._live.aclose()
 
 
+async def _rehearsal() -> Agent:
+    return AGENT
+
+
 def _empty(folder: Path) -> None:
     shutil.rmtree(folder)
     folder.mkdir()
@@ -137,24 +142,30 @@ def _empty(folder: Path) -> None:
 class KubernetesHouse:
     revives = True
 
-    def __init__(self, api: KubeApi, kubeconfig: Path) -> None:
+    def __init__(self, api: KubeApi, kubeconfig: Path, *, warm: int = 0) -> None:
         self.api = api
+        self._warm = Warm(warm, _rehearsal)
         self._door = Door(namespace=api.namespace, kubeconfig=str(api.kubeconfig(kubeconfig)))
         self._live = AsyncExitStack()
         self.runtime: Runtime
 
     async def new_life(self) -> None:
         await self._live.aclose()
-        self.runtime = await self._live.enter_async_context(KubernetesRuntime(self._door, Guest(image="agent:1")))
+        pods = KubernetesRuntime(self._door, Guest(image="agent:1"), warm=self._warm)
+        self.runtime = await self._live.enter_async_context(pods)
+        await self.api.until(lambda: pods.warmth().ready == self._warm.count)
+
+    def _pod(self, run: RunId) -> Life:
+        return self.api.life(self.api.of_run(run))
 
     async def kill(self, run: RunId) -> None:
-        life = self.api.life(run)
+        life = self._pod(run)
         before = await eventually(lambda: life.container)
         life.crash()
         await eventually(lambda: life.container is not before)
 
     async def lose_state(self, run: RunId) -> None:
-        life = self.api.life(run)
+        life = self._pod(run)
         await eventually(lambda: life.container)
         self.api.node.dead = True  # so that it is not started again at once
         life.crash()
@@ -163,7 +174,7 @@ class KubernetesHouse:
         self.api.node.revive()
 
     async def tear(self, run: RunId) -> None:
-        container = await eventually(lambda: self.api.life(run).container)
+        container = await eventually(lambda: self._pod(run).container)
         await container.write(b'{"id":"torn","do":"put","body":{"na')
 
     async def leave(self) -> None:
@@ -172,14 +183,15 @@ class KubernetesHouse:
         await self._live.aclose()
 
 
-@pytest.fixture(params=["fake", "local", "kubernetes"])
+@pytest.fixture(params=["fake", "local", "kubernetes", "kubernetes-warm"])
 async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[House]:
     if request.param == "fake":
         yield FakeHouse()
         return
-    if request.param == "kubernetes":
+    if request.param.startswith("kubernetes"):
         async with KubeApi() as api:
-            cluster = KubernetesHouse(api, tmp_path / "kubeconfig")
+            warm = 1 if request.param == "kubernetes-warm" else 0
+            cluster = KubernetesHouse(api, tmp_path / "kubeconfig", warm=warm)
             await cluster.new_life()
             yield cluster
             await cluster.leave()

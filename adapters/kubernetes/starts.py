@@ -1,0 +1,66 @@
+"""How a run comes to its pod: a warm one is claimed, or one of the run's name is made. Never both.
+
+Where no answer came to one of the two, that one is tried again until it is known what became of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import structlog
+
+from adapters.kubernetes.claims import Claims
+from adapters.kubernetes.cluster import Cluster, Json
+from adapters.kubernetes.errors import Full
+from adapters.kubernetes.known import Known
+from orchestrator.errors import Busy, Refused
+from orchestrator.nouns import RunId
+
+log = structlog.get_logger()
+
+
+class Starts:
+    """One call at a time for each run. `make_room` gives up a warm pod where the quota is used up, if there is one."""
+
+    def __init__(
+        self, cluster: Cluster, known: Known, claims: Claims, *, make_room: Callable[[], Awaitable[bool]]
+    ) -> None:
+        self._cluster = cluster
+        self._known = known
+        self._claims = claims
+        self._make_room = make_room
+        self._unsure: set[RunId] = set()  # a pod of its name may have been made, and nobody said so
+
+    async def begin(self, run: RunId, body: Json) -> bool:
+        """Whether the run has a pod now. False: its name is taken."""
+        if run not in self._unsure and await self._claims.claim(run, body):
+            return True
+        self._unsure.add(run)  # if no answer comes, it stays
+        try:
+            pod = await self._create(body)
+        except (Busy, Refused):  # nothing was made
+            self._unsure.discard(run)
+            raise
+        if pod is None:
+            return False
+        self._unsure.discard(run)
+        self._known.learn(pod)
+        log.info("pod created", run=run)
+        return True
+
+    def stands(self, run: RunId) -> None:
+        """Its pod was seen."""
+        self._unsure.discard(run)
+
+    async def forget(self, run: RunId) -> None:
+        """The run is to end: nothing that is still on its way may carry it on."""
+        await self._claims.forget(run)
+        self._unsure.discard(run)
+
+    async def _create(self, body: Json) -> Json | None:
+        while True:
+            try:
+                return await self._cluster.create(body)
+            except Full:
+                if not await self._make_room():
+                    raise
