@@ -21,6 +21,7 @@ RIGHTS = (
     ("list", "pods", ""),
     ("watch", "pods", ""),
     ("create", "pods", ""),
+    ("patch", "pods", ""),
     ("delete", "pods", ""),
     ("get", "pods", "attach"),
     ("create", "pods", "attach"),

@@ -15,10 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from adapters.kubernetes import Door, Guest, KubernetesRuntime
+from adapters.kubernetes import Door, Guest, KubernetesRuntime, Warm
 from adapters.kubernetes.checkup import RIGHTS, checkup
 from agent.wire import Resume, Stop
 from orchestrator.errors import Gone
+from orchestrator.nouns import Agent
 from tests.contract.test_runtime import AGENT, RUN, Listener, attached, command, counted, ended, send_all
 from tests.kubeapi import EVERYTHING, Json, KubeApi
 from tests.kubeapi.rights import Wish
@@ -68,6 +69,19 @@ async def runs_that_a_former_life_left(api: KubeApi, door: Door) -> None:
         await runtime.stop(RUN)
 
 
+async def a_run_in_a_pod_that_was_started_ahead(api: KubeApi, door: Door) -> None:
+    async def rehearsal() -> Agent:
+        return AGENT
+
+    async with KubernetesRuntime(door, GUEST, warm=Warm(1, rehearsal)) as runtime:
+        await api.until(lambda: runtime.warmth().ready, within=60)
+        await runtime.start(RUN, AGENT)
+        assert api.of_run(RUN) != RUN
+        await runtime.stop(RUN)
+    async with KubernetesRuntime(door, GUEST):
+        await api.until(lambda: not api.node.lives(), within=60)
+
+
 async def the_doctor(_: KubeApi, door: Door) -> None:
     findings = await checkup(door, GUEST)
     assert all(finding.good for finding in findings), findings
@@ -77,6 +91,7 @@ SCENARIOS: Sequence[Callable[[KubeApi, Door], Awaitable[None]]] = (
     a_run_from_its_start_to_its_end,
     a_run_that_ended_while_nobody_listened,
     runs_that_a_former_life_left,
+    a_run_in_a_pod_that_was_started_ahead,
     the_doctor,
 )
 
