@@ -69,7 +69,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncIterato
     data = settings.data_dir.absolute()
     async with (
         open_store(data / "army.db") as database,
-        open_runtime(settings, environ) as ground,
+        open_runtime(settings, environ, store=database.store) as ground,
         AsyncExitStack() as doors,
     ):
         await _seed(database.store)
@@ -94,7 +94,11 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncIterato
                 boards=(RUNS_TAB,),
             ),
         )
-        app = application(ready=room.ready.is_set, metrics=RoomMetrics(room).text, token=settings.web_token.reveal())
+        app = application(
+            ready=room.ready.is_set,
+            metrics=RoomMetrics(room, warmth=ground.warmth).text,
+            token=settings.web_token.reveal(),
+        )
         chats.add_routes(app)
         async with listening(app, settings.http_bind) as port, _daily(database, room):
             yield House(room, port, ground.unavailable)

@@ -5,19 +5,30 @@ from __future__ import annotations
 import time
 from collections import Counter as Tally
 from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
 
 from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import GaugeMetricFamily, Metric
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
 from orchestrator.core import Orchestrator
 from orchestrator.nouns import Phase
+
+if TYPE_CHECKING:
+    from adapters.kubernetes import Warmth
 
 
 class RoomMetrics:
     """The room as Prometheus sees it. Seconds, dollars and counts."""
 
-    def __init__(self, room: Orchestrator, *, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        room: Orchestrator,
+        *,
+        warmth: Callable[[], Warmth] | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
         self._room = room
+        self._warmth = warmth
         self._clock = clock
         self._began = clock()
         self._registry = CollectorRegistry()
@@ -50,6 +61,8 @@ class RoomMetrics:
             "army_live_cost_dollars", "What the live runs have cost", value=sum(run.state.cost_usd for run in live)
         )
         yield from self._chats()
+        if self._warmth is not None:
+            yield from _warm(self._warmth())
         yield GaugeMetricFamily("army_ready", "1 when people are heard", value=int(self._room.ready.is_set()))
         yield GaugeMetricFamily("army_start_time_seconds", "When the bot began, Unix seconds", value=self._began)
 
@@ -70,3 +83,14 @@ class RoomMetrics:
             heard.add_metric([chat.platform], int(bool(pulse.heard) and not pulse.trouble))
             aside.add_metric([chat.platform], pulse.aside)
         yield from (silence, heard, aside)
+
+
+def _warm(warmth: Warmth) -> Iterator[Metric]:
+    """The pods that are started ahead, and how many launches found one."""
+    pods = GaugeMetricFamily("army_warm_pods", "Pods that wait for a run", labels=["which"])
+    pods.add_metric(["wanted"], warmth.wanted)
+    pods.add_metric(["ready"], warmth.ready)
+    claims = CounterMetricFamily("army_warm_claims", "Runs that were started, by what they found", labels=["found"])
+    claims.add_metric(["hit"], warmth.hits)
+    claims.add_metric(["miss"], warmth.misses)
+    yield from (pods, claims)

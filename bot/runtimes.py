@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -13,10 +13,11 @@ from bot.claude import ensure_claude
 from bot.greeting import VERSION
 from bot.settings import Settings, guest_environment
 from orchestrator.checkup import Finding
-from orchestrator.ports import Runtime
+from orchestrator.nouns import Agent
+from orchestrator.ports import Runtime, Store
 
 if TYPE_CHECKING:
-    from adapters.kubernetes import Door, Guest
+    from adapters.kubernetes import Door, Guest, Warmth
 
 AGENT_IMAGE = f"ghcr.io/rj-ai-army/agent:{VERSION}"
 SECRET = "agent-credentials"  # noqa: S105 - the name of one
@@ -28,21 +29,24 @@ NO_MODEL = (
 
 @dataclass(frozen=True, slots=True)
 class Ground:
-    """A runtime, and which drivers cannot work on it, each with the reason."""
+    """A runtime, which drivers cannot work on it, each with the reason, and how the pods started ahead are doing."""
 
     runtime: Runtime
     unavailable: Mapping[str, str] = field(default_factory=dict)
+    warmth: Callable[[], Warmth] | None = None
 
 
 @asynccontextmanager
-async def open_runtime(settings: Settings, environ: Mapping[str, str]) -> AsyncIterator[Ground]:
+async def open_runtime(settings: Settings, environ: Mapping[str, str], *, store: Store) -> AsyncIterator[Ground]:
     """The runtime for as long as the block lasts. Raises `Trouble` where the way to a cluster cannot be found."""
     if settings.runtime == "kubernetes":
-        from adapters.kubernetes import KubernetesRuntime  # noqa: PLC0415 - a second and 40 MB, for nothing elsewhere
+        from adapters.kubernetes import KubernetesRuntime, Warm  # noqa: PLC0415 - a second, for nothing elsewhere
 
         door, guest = way(settings, environ)
-        async with KubernetesRuntime(door, guest) as pods:
-            yield Ground(pods)  # credentials are in the cluster: what is missing there shows when an agent asks
+        warm = Warm(settings.warm_pods, lambda: _usual(store))
+        async with KubernetesRuntime(door, guest, warm=warm) as pods:
+            # Credentials are in the cluster: what is missing there shows when an agent asks.
+            yield Ground(pods, warmth=pods.warmth if warm.count else None)
         return
     given, unavailable = await _local(settings, environ)
     runs = settings.data_dir.absolute() / "runs"
@@ -65,6 +69,13 @@ async def look_at_cluster(settings: Settings, environ: Mapping[str, str]) -> lis
 
     door, guest = way(settings, environ)
     return await checkup(door, guest)
+
+
+async def _usual(store: Store) -> Agent | None:
+    """The agent that is launched where nobody says which: for its like, pods are started ahead."""
+    agents = await store.agents()
+    real = [agent for agent in agents if agent.name != "rehearsal"]
+    return next(iter(real or agents), None)
 
 
 async def _local(settings: Settings, environ: Mapping[str, str]) -> tuple[dict[str, str], dict[str, str]]:

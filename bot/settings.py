@@ -101,6 +101,7 @@ class Settings:
     kube_namespace: str = "claude-agents"
     runtime_class: str = "kata-fc"
     agent_image: str = ""
+    warm_pods: int = 0
     anthropic_api_key: Secret = Secret()
     claude_code_oauth_token: Secret = Secret()
     anthropic_base_url: str = ""
@@ -319,6 +320,12 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _few(text: str) -> int:
+    if not text.isdecimal() or int(text) > 50:
+        raise ValueError(f"{text!r} is not a number from 0 to 50")
+    return int(text)
+
+
 def _level(text: str) -> str:
     levels = ("DEBUG", "INFO", "WARNING", "ERROR")
     if text.upper() not in levels:
@@ -353,6 +360,7 @@ PARSERS: Mapping[str, Callable[[str], Any]] = {
     "KUBE_NAMESPACE": _namespace,
     "RUNTIME_CLASS": _class,
     "AGENT_IMAGE": _image,
+    "WARM_PODS": _few,
     "ANTHROPIC_API_KEY": _one_word,
     "CLAUDE_CODE_OAUTH_TOKEN": _one_word,
     "ANTHROPIC_BASE_URL": _url("http", "https"),
