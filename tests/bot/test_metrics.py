@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from adapters.kubernetes import Warmth
 from bot.metrics import RoomMetrics
 from orchestrator.core import Orchestrator, Rules
 from orchestrator.gate import Gate
@@ -111,6 +112,29 @@ async def recovers(s: Scene, scraped: Scraped) -> None:
     await s.ann.says(s.home, "hello")
     await s.hears(1)
     assert (scraped().silence or 0) < 1
+
+
+def test_the_pods_that_wait_are_told_where_there_are_any() -> None:
+    def room() -> Orchestrator:
+        return Orchestrator(
+            store=MemoryStore(),
+            notes=MemoryNotes(),
+            artifacts=MemoryArtifacts(),
+            chats={},
+            runtime=FakeRuntime(),
+            gate=Gate({}),
+            clock=lambda: DAY_ONE,
+            rules=Rules(),
+        )
+
+    assert "army_warm" not in RoomMetrics(room()).text().decode()
+    told = RoomMetrics(room(), warmth=lambda: Warmth(3, 2, 7, 1, "the quota is full")).text().decode().splitlines()
+    assert {line for line in told if line.startswith("army_warm") and "_created" not in line} == {
+        'army_warm_pods{which="wanted"} 3.0',
+        'army_warm_pods{which="ready"} 2.0',
+        'army_warm_claims_total{found="hit"} 7.0',
+        'army_warm_claims_total{found="miss"} 1.0',
+    }
 
 
 @asynccontextmanager

@@ -13,6 +13,7 @@ from bot.settings import (
     Secret,
     Settings,
     guest_environment,
+    held_credentials,
     load_settings,
     read_settings,
 )
@@ -63,6 +64,7 @@ def test_everything_can_be_set() -> None:
             "ANTHROPIC_API_KEY": "sk-ant-1",
             "DATA_DIR": "/srv/army",
             "MAX_BUDGET_USD": "2.50",
+            "WARM_PODS": "3",
             "MAX_RUNS": "9",
             "LOG_LEVEL": "debug",
         }
@@ -73,6 +75,7 @@ def test_everything_can_be_set() -> None:
     assert settings.http_bind == Bind("::", 8080)
     assert str(settings.http_bind) == "[::]:8080"
     assert (settings.max_budget_usd, settings.max_runs, settings.log_level) == (2.5, 9, "DEBUG")
+    assert settings.warm_pods == 3
     assert settings.data_dir == Path("/srv/army")
     assert settings.has_model
     assert {secret.reveal() for secret in settings.secrets} == {"123:abc", "tok", "let-me-in", "sk-ant-1"}
@@ -88,6 +91,7 @@ def test_all_mistakes_are_told_at_once() -> None:
             "KUBE_NAMESPACE": "My Agents",
             "RUNTIME_CLASS": "Kata FC",
             "AGENT_IMAGE": "agent image",
+            "WARM_PODS": "51",
             "LOG_LEVEL": "loud",
             "TELEGRAM_TOKEN": "hello",
             "TELEGRAM_ALLOWED_USERS": "@somebody",
@@ -97,10 +101,10 @@ def test_all_mistakes_are_told_at_once() -> None:
     )
     text = "\n".join(told)
     for name in ("HTTP_BIND", "MAX_RUNS", "MAX_BUDGET_USD", "RUNTIME:", "LOG_LEVEL", "TELEGRAM_TOKEN:",
-                 "KUBE_NAMESPACE:", "RUNTIME_CLASS:", "AGENT_IMAGE:",
+                 "KUBE_NAMESPACE:", "RUNTIME_CLASS:", "AGENT_IMAGE:", "WARM_PODS:",
                  "TELEGRAM_ALLOWED_USERS", "TELEGRAM_TOKN", "FOO", "line 2", "line 3"):  # fmt: skip
         assert name in text
-    assert len(told) == 14
+    assert len(told) == 15
     assert all(sentence.endswith(".") for sentence in told)
 
 
@@ -176,11 +180,28 @@ def test_a_secret_never_shows() -> None:
 def test_a_local_agent_gets_its_credential_and_no_other() -> None:
     environ = {"WEB_TOKEN": "web", "TELEGRAM_TOKEN": "1:a", "TELEGRAM_ALLOWED_USERS": "1", "ANTHROPIC_API_KEY": "key",
                "CLAUDE_BIN": "/opt/claude", "HTTPS_PROXY": "http://proxy:1", "AWS_SECRET": "no"}  # fmt: skip
-    assert guest_environment(read_settings(environ), environ) == {
-        "ANTHROPIC_API_KEY": "key",
-        "CLAUDE_BIN": "/opt/claude",
-        "HTTPS_PROXY": "http://proxy:1",
-    }
+    settings = read_settings(environ)
+    assert guest_environment(settings, environ) == {"CLAUDE_BIN": "/opt/claude", "HTTPS_PROXY": "http://proxy:1"}
+    assert held_credentials(settings) == {"ANTHROPIC_API_KEY": "key"}
+
+
+def test_when_credentials_run_out_is_read_as_days() -> None:
+    settings = read_settings({"CREDENTIALS_EXPIRE": "token=2027-11-26, key=2027-03-01"})
+    assert settings.credentials_expire == (("key", 1803859200.0), ("token", 1827187200.0))
+    for wrong in ("2027-11-26", "token=26.11.2027", "password=2027-11-26", "token=2027-02-30"):
+        (sentence,) = mistakes({"CREDENTIALS_EXPIRE": wrong})
+        assert "like token=2027-11-26" in sentence
+
+
+def test_a_gateway_that_knows_runs_needs_its_address_and_its_key() -> None:
+    (sentence,) = mistakes({"GATEWAY_KEY": "k" * 32})
+    assert sentence.startswith("ANTHROPIC_BASE_URL is missing")
+    (sentence,) = mistakes({"CREDENTIAL": "gateway", "ANTHROPIC_BASE_URL": "https://gateway.example"})
+    assert sentence.startswith("GATEWAY_KEY is missing")
+    (sentence,) = mistakes({"CREDENTIAL": "password"})
+    assert "key, token, gateway, login" in sentence
+    settings = read_settings({"GATEWAY_KEY": "k" * 32, "ANTHROPIC_BASE_URL": "https://gateway.example"})
+    assert settings.has_model
 
 
 def test_a_file_is_read_and_a_missing_one_is_fine(tmp_path: Path) -> None:
