@@ -78,7 +78,7 @@ class Trouble:
 
     async def _server_ill(self) -> None:
         faults = (Fault.status(500), Fault.busy(1), Fault.cut(), Fault.cut_after(), Fault.garbled(), Fault.status(503))
-        for request in ("get pods/attach", "create pods", "list pods", "watch events", "get pods"):
+        for request in ("get pods/attach", "create pods", "patch pods", "list pods", "watch events", "get pods"):
             self._api.fail(request, self._dice.choice(faults))
         self._api.streams.cut()
 
@@ -106,25 +106,30 @@ async def suffer(trouble: Trouble, dice: Random) -> Counter[str]:
 
 def states(api: KubeApi) -> dict[str, Path]:
     """Where each run's agentd keeps its state."""
-    return {life.name: Path(life.places.here("/state")) for life in api.node.lives()}
+    pods = [(life.pod, Path(life.places.here("/state"))) for life in api.node.lives()]
+    runs = [(pod["metadata"]["labels"].get("army/run"), state) for pod, state in pods if pod is not None]
+    carriers = {run: state for run, state in runs if run}
+    assert len(carriers) == sum(bool(run) for run, _ in runs), "a run has two pods"
+    return carriers
 
 
 def over(api: KubeApi, bot: Product, *, runs: int) -> bool:
     """Whether there is a pod for each of so many runs, and nothing will happen to them any more."""
-    return len(api.node.lives()) == runs and at_rest(bot.data, states(api))
+    return len(carriers := states(api)) == runs and at_rest(bot.data, carriers)
 
 
 @pytest.mark.slow
 @pytest.mark.xdist_group("chaos")
 @pytest.mark.parametrize("seed", SEEDS)
-async def test_a_cluster_of_which_everything_fails(tmp_path: Path, seed: int) -> None:
+@pytest.mark.parametrize("ahead", [0, 2], ids=["cold", "warm"])
+async def test_a_cluster_of_which_everything_fails(tmp_path: Path, seed: int, ahead: int) -> None:
     print("CHAOS_SEED", seed)
     began = time.monotonic()
     await prepare(tmp_path / "data", tmp_path)
     dice = Random(f"{seed}/cluster")
     async with (
         KubeApi(rbac=shipped_role()) as api,
-        Product(tmp_path / "data", env=api.settings(tmp_path / "kubeconfig")) as bot,
+        Product(tmp_path / "data", env=api.settings(tmp_path / "kubeconfig") | {"WARM_PODS": str(ahead)}) as bot,
     ):
         api.streams.frame_size = lambda: dice.choice(FRAMES)
         talker = Talker(bot, seed)
@@ -152,4 +157,7 @@ async def test_a_cluster_of_which_everything_fails(tmp_path: Path, seed: int) ->
         await bot.close()
         sums = check_disk(tmp_path / "data", talker.threads, states=states(api))
         assert "Traceback" not in bot.words()
-        print(f"{dict(done)} in {suffered:.0f} s, {time.monotonic() - began:.0f} s in all; {finals} finals, {sums}")
+        claims = sum(call.right == ("patch", "pods") and call.status == 200 for call in api.calls)
+        assert bool(claims) == bool(ahead)
+        print(f"{claims} claims, {dict(done)} in {suffered:.0f} s, {time.monotonic() - began:.0f} s in all")
+        print(f"{finals} finals, {sums}")
