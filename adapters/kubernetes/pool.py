@@ -33,7 +33,9 @@ Json = dict[str, Any]
 LOOK_SECONDS = 20.0
 """So often the pool is looked at where nothing stirs."""
 
-STIR_SECONDS = 0.1
+STIR_SECONDS = 0.3
+"""What changes once changes several times; and a run that has just begun has the first claim to the nodes' time."""
+
 HOLD_SECONDS = 30.0
 """After a run found no room, the pool takes none for so long: that run tries again, and others may."""
 
@@ -110,7 +112,7 @@ class Pool:
             with suppress(TimeoutError):
                 async with asyncio.timeout(self._patience()):
                     await self._known.stirred.wait()
-            await asyncio.sleep(STIR_SECONDS)  # what changes once changes several times
+            await asyncio.sleep(STIR_SECONDS)
 
     def _patience(self) -> float:
         """Until something is due although nothing stirs."""
