@@ -12,20 +12,22 @@ import os
 import shutil
 import socket
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from adapters.discord.checkup import asking
 from adapters.discord.checkup import checkup as look_at_discord
+from adapters.local.credentials import SHARED_LOGIN
 from adapters.sqlite import Database, open_store
 from adapters.telegram.checkup import checkup as look_at_telegram
 from adapters.telegram.line import Line
 from bot.claude import bundled_claude
 from bot.listener import why_not
 from bot.lock import only_bot
-from bot.runtimes import SECRET, look_at_cluster
+from bot.runtimes import SECRET, known_expiries, look_at_cluster
 from bot.settings import Settings
-from orchestrator.checkup import Finding
+from orchestrator.checkup import Finding, counted
 from orchestrator.errors import Trouble
 
 ROOM_BYTES = 1 << 30
@@ -98,18 +100,45 @@ def _port(settings: Settings) -> Finding:
 
 
 def _model(settings: Settings, environ: Mapping[str, str]) -> Iterator[Finding]:
+    yield from (counted(expiry, now=time.time()) for expiry in known_expiries(settings))
     if settings.runtime == "kubernetes":
-        words = f"agents get their credential from the Secret {SECRET} in the namespace {settings.kube_namespace}"
-        yield Finding("model", words, good=True)
+        yield Finding("model", _in_cluster(settings), good=True)
+        return
+    if settings.credential == "login":
+        yield Finding("model", SHARED_LOGIN, good=False, grave=True)
         return
     if not settings.has_model:
         yield Finding("model", "no credential: set ANTHROPIC_API_KEY or CLAUDE_CODE_OAUTH_TOKEN in .env", good=False)
         return
-    kind = "an API key" if settings.anthropic_api_key else "a setup token"
-    yield Finding("model", f"{kind} is set; whether it is accepted shows at the first run", good=True)
+    kinds = {
+        "key": ("an API key", settings.anthropic_api_key),
+        "token": ("a setup token", settings.claude_code_oauth_token),
+        "gateway": (f"a gateway ({settings.anthropic_base_url}), with a token for each run", settings.gateway_key),
+    }
+    held = [words for words, secret in kinds.values() if secret]
+    if settings.credential and not kinds[settings.credential][1]:
+        words = f"CREDENTIAL is {settings.credential}, and what it needs is not set; there is {' and '.join(held)}"
+        yield Finding("model", words, good=False, grave=True)
+    else:
+        words = f"{' and '.join(held)}: set; whether it is accepted shows at the first run"
+        yield Finding("model", words, good=True)
     found = settings.claude_bin or bundled_claude() or shutil.which("claude", path=environ.get("PATH"))
     words = f"the CLI is {found}" if found else "the CLI is installed at the next start (160 MB)"
     yield Finding("claude", words, good=True)
+
+
+def _in_cluster(settings: Settings) -> str:
+    """Where agents that choose nothing have their credential from."""
+    secret = f"the Secret {SECRET} in the namespace {settings.kube_namespace}"
+    match settings.credential:
+        case "key" | "token" as kind:
+            return f"agents show a {kind} out of {secret}"
+        case "gateway":
+            return f"agents show a token of their run to {settings.anthropic_base_url or 'a gateway'}"
+        case "login":
+            return "agents use the login that they share (Secret agent-login)"
+        case _:
+            return f"agents get their credential from {secret}"
 
 
 async def _cluster(settings: Settings, environ: Mapping[str, str]) -> list[Finding]:

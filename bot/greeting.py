@@ -43,7 +43,9 @@ def _state(settings: Settings, unavailable: Mapping[str, str]) -> list[tuple[str
 
 def _model(settings: Settings, missing: str, budget: str) -> str:
     if settings.runtime == "kubernetes":
-        return f"its credential is the cluster's Secret agent-credentials; {budget}."
+        where = {"gateway": "a gateway's token of each run", "login": "the login that agents share"}
+        credential = where.get(settings.credential, "the cluster's Secret agent-credentials")
+        return f"its credential is {credential}; {budget}."
     return f"missing: {missing}" if missing else f"ready, {budget}."
 
 

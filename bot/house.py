@@ -96,11 +96,11 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncIterato
         )
         app = application(
             ready=room.ready.is_set,
-            metrics=RoomMetrics(room, warmth=ground.warmth).text,
+            metrics=RoomMetrics(room, warmth=ground.warmth, countdown=ground.countdown).text,
             token=settings.web_token.reveal(),
         )
         chats.add_routes(app)
-        async with listening(app, settings.http_bind) as port, _daily(database, room):
+        async with listening(app, settings.http_bind) as port, _daily(database, room), ground.countdown.going():
             yield House(room, port, ground.unavailable)
 
 

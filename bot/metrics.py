@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
+from bot.countdown import Countdown
 from orchestrator.core import Orchestrator
 from orchestrator.nouns import Phase
 
@@ -25,10 +26,12 @@ class RoomMetrics:
         room: Orchestrator,
         *,
         warmth: Callable[[], Warmth] | None = None,
+        countdown: Countdown | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._room = room
         self._warmth = warmth
+        self._countdown = countdown
         self._clock = clock
         self._began = clock()
         self._registry = CollectorRegistry()
@@ -63,6 +66,7 @@ class RoomMetrics:
         yield from self._chats()
         if self._warmth is not None:
             yield from _warm(self._warmth())
+        yield self._credentials()
         yield GaugeMetricFamily("army_ready", "1 when people are heard", value=int(self._room.ready.is_set()))
         yield GaugeMetricFamily("army_start_time_seconds", "When the bot began, Unix seconds", value=self._began)
 
@@ -83,6 +87,15 @@ class RoomMetrics:
             heard.add_metric([chat.platform], int(bool(pulse.heard) and not pulse.trouble))
             aside.add_metric([chat.platform], pulse.aside)
         yield from (silence, heard, aside)
+
+    def _credentials(self) -> Metric:
+        """When each credential runs out of which that is known."""
+        ends = GaugeMetricFamily(
+            "army_credential_expiry_timestamp_seconds", "When it runs out, Unix seconds", labels=["credential"]
+        )
+        for expiry in self._countdown.expiries if self._countdown is not None else ():
+            ends.add_metric([expiry.name], expiry.at)
+        return ends
 
 
 def _warm(warmth: Warmth) -> Iterator[Metric]:

@@ -11,7 +11,7 @@ from typing import Any
 
 from agent.wire import Malformed, unpack
 from bot.settings import Mistakes
-from orchestrator.nouns import Agent, Limits
+from orchestrator.nouns import CREDENTIALS, Agent, Limits
 
 SHIPPED = Path(__file__).with_name("agents.toml")
 DRIVERS = ("claude", "rehearsal")
@@ -61,4 +61,6 @@ def _wrong(name: str, table: Any) -> list[str]:
     for key, words in (("driver", DRIVERS), ("permission", PERMISSIONS)):
         if (value := table.get(key, words[0])) not in words:
             wrong.append(f"{key} {value!r} is none of {', '.join(words)}")
+    if (value := table.get("credential", "")) not in ("", *CREDENTIALS):
+        wrong.append(f"credential {value!r} is none of {', '.join(CREDENTIALS)}; leave it out for whatever is set")
     return wrong

@@ -12,11 +12,13 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from bot.dotenv import read_dotenv
+from orchestrator.nouns import CREDENTIALS
 
 OUR_PREFIXES = ("TELEGRAM_", "DISCORD_", "ALERTMANAGER_", "KUBE_")
 """Names in the environment that begin so and are close to a setting's are taken for typos."""
@@ -105,6 +107,9 @@ class Settings:
     anthropic_api_key: Secret = Secret()
     claude_code_oauth_token: Secret = Secret()
     anthropic_base_url: str = ""
+    gateway_key: Secret = Secret()
+    credential: str = ""
+    credentials_expire: tuple[tuple[str, float], ...] = ()
     claude_bin: str = ""
     opencode_bin: str = ""
     data_dir: Path = Path("var")
@@ -115,7 +120,7 @@ class Settings:
     @property
     def has_model(self) -> bool:
         """Whether a real model can be asked: without a credential only rehearsals run."""
-        return bool(self.anthropic_api_key or self.claude_code_oauth_token)
+        return bool(self.anthropic_api_key or self.claude_code_oauth_token or self.gateway_key)
 
     @property
     def secrets(self) -> tuple[Secret, ...]:
@@ -164,16 +169,20 @@ def read_settings(environ: Mapping[str, str], dotenv: str = "") -> Settings:
 
 
 def guest_environment(settings: Settings, environ: Mapping[str, str]) -> dict[str, str]:
-    """What a local agent gets of all this: the model's credential, where the CLIs are and how to reach the network."""
-    ours = {
+    """What every local agent gets of all this: where the CLIs are and how to reach the network."""
+    ours = {"CLAUDE_BIN": settings.claude_bin, "OPENCODE_BIN": settings.opencode_bin}
+    passed = {name: environ[name] for name in PASSED_ON if environ.get(name)}
+    return passed | {name: text for name, text in ours.items() if text}
+
+
+def held_credentials(settings: Settings) -> dict[str, str]:
+    """What local agents may show to the model, by the variables in which their CLI looks for it."""
+    held = {
         "ANTHROPIC_API_KEY": settings.anthropic_api_key.reveal(),
         "CLAUDE_CODE_OAUTH_TOKEN": settings.claude_code_oauth_token.reveal(),
         "ANTHROPIC_BASE_URL": settings.anthropic_base_url,
-        "CLAUDE_BIN": settings.claude_bin,
-        "OPENCODE_BIN": settings.opencode_bin,
     }
-    passed = {name: environ[name] for name in PASSED_ON if environ.get(name)}
-    return passed | {name: text for name, text in ours.items() if text}
+    return {name: text for name, text in held.items() if text}
 
 
 def _contradictions(settings: Settings, *, wrong: list[str]) -> Iterable[str]:
@@ -192,6 +201,16 @@ def _contradictions(settings: Settings, *, wrong: list[str]) -> Iterable[str]:
         yield (
             "DISCORD_ALLOWED_GUILDS is missing: with DISCORD_TOKEN alone the bot may speak in no server. Set your "
             "server's id: switch Developer Mode on in Discord, then Copy Server ID in the server's menu."
+        )
+    if settings.gateway_key and not settings.anthropic_base_url and "ANTHROPIC_BASE_URL" not in wrong:
+        yield (
+            "ANTHROPIC_BASE_URL is missing: GATEWAY_KEY signs the tokens of runs for the gateway at that address. Set "
+            "it, or leave the key out."
+        )
+    if settings.credential == "gateway" and not settings.gateway_key and "GATEWAY_KEY" not in wrong:
+        yield (
+            "GATEWAY_KEY is missing: CREDENTIAL is gateway, and with this key the token of each run is signed. Share "
+            "one with the gateway (for example the output of `openssl rand -hex 32`)."
         )
     if bool(settings.telegram_webhook_url) != bool(settings.telegram_webhook_secret):
         yield (
@@ -307,6 +326,27 @@ def _image(text: str) -> str:
     return text
 
 
+def _credential(text: str) -> str:
+    if text not in CREDENTIALS:
+        raise ValueError(f"{text!r} is none of {', '.join(CREDENTIALS)}")
+    return text
+
+
+def _days(text: str) -> tuple[tuple[str, float], ...]:
+    """`token=2027-11-26, key=2027-03-01` as kinds and the moments at which those days begin."""
+    days: dict[str, float] = {}
+    for word in re.split(r"[,\s]+", text):
+        kind, _, day = word.partition("=")
+        try:
+            at = datetime.strptime(day, "%Y-%m-%d").replace(tzinfo=UTC)
+        except ValueError:
+            at = None
+        if kind not in CREDENTIALS or at is None:
+            raise ValueError(f"{word!r} is not a credential and its last day, like token=2027-11-26")
+        days[kind] = at.timestamp()
+    return tuple(sorted(days.items()))
+
+
 def _dollars(text: str) -> float:
     amount = float(text) if re.fullmatch(r"\d+(\.\d+)?", text) else math.nan
     if not amount > 0 or math.isinf(amount):
@@ -364,6 +404,9 @@ PARSERS: Mapping[str, Callable[[str], Any]] = {
     "ANTHROPIC_API_KEY": _one_word,
     "CLAUDE_CODE_OAUTH_TOKEN": _one_word,
     "ANTHROPIC_BASE_URL": _url("http", "https"),
+    "GATEWAY_KEY": _secret_word,
+    "CREDENTIAL": _credential,
+    "CREDENTIALS_EXPIRE": _days,
     "CLAUDE_BIN": _text,
     "OPENCODE_BIN": _text,
     "DATA_DIR": _path,

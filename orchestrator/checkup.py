@@ -9,6 +9,9 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from orchestrator.ports import Expiry
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +25,20 @@ class Finding:
 
     def __str__(self) -> str:
         return f"{'✓' if self.good else '✗' if self.grave else '·'} {self.what:12} {self.words}"
+
+
+def counted(expiry: Expiry, *, now: float) -> Finding:
+    """How long a credential is good."""
+    left = expiry.at - now
+    day = datetime.fromtimestamp(expiry.at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    when = f"is good for {_span(left)}, until {day}" if left > 0 else f"ran out on {day}"
+    good = left > expiry.early
+    return Finding("credential", f"{expiry.name} {when}. {expiry.words}".rstrip(". "), good=good, grave=left <= 0)
+
+
+def _span(seconds: float) -> str:
+    hours = int(seconds) // 3600
+    return f"{hours // 24} days" if hours >= 72 else f"{hours} h {int(seconds) % 3600 // 60} min"
 
 
 async def looked(

@@ -282,11 +282,17 @@ class Limits:
     start: float = 600.0
 
 
+CREDENTIALS = ("key", "token", "gateway", "login")
+"""What an agent may show to its model: an API key, the token of `claude setup-token`, a token of this run alone for the
+gateway in front of the model, or the access token of the login that agents of a cluster share."""
+
+
 @dataclass(frozen=True, slots=True)
 class Agent:
     """A named profile that a run is launched with. `driver` names the CLI; see `agent.wire.Start` for the words.
 
     `opening` is the task of a run that was launched by a tap, without one; empty: the agent waits for the first words.
+    `credential` is one of `CREDENTIALS`; empty: what the settings say for all agents, or whatever there is.
     """
 
     name: str
@@ -303,6 +309,7 @@ class Agent:
     budget_usd: float = 0.0
     script: str = ""
     isolation: str = ""
+    credential: str = ""
     limits: Limits = Limits()
     cpu: str = "1"
     memory: str = "1Gi"

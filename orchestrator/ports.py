@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from agent.wire import Command, Frame, Live, Resume
 from orchestrator.events import Entry
@@ -151,6 +151,53 @@ class Runtime(Protocol):
         Raises `Gone` when the run has no process and none is coming, `Busy` while it is still starting (its text says
         what it waits for), `Broken` otherwise.
         """
+        ...
+
+
+# --- credentials ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Gateway:
+    """A server in front of the model that knows runs: where it is, and who makes the token that a run shows to it."""
+
+    url: str
+    token: Callable[[RunId, Agent], str]
+
+
+@dataclass(frozen=True, slots=True)
+class Expiry:
+    """A credential that runs out. `at`: Unix seconds; `words` say to a person what to do before, or what went wrong.
+
+    `early`: so many seconds before, a person should have done it.
+    """
+
+    name: str
+    at: float
+    words: str
+    early: float = 14 * 86400.0
+
+
+Given_co = TypeVar("Given_co", covariant=True)
+
+
+class Credentials(Protocol[Given_co]):
+    """What agents show to their model: for each of them one of `nouns.CREDENTIALS`, as its profile chooses.
+
+    An agent gets the one that it chose and no other, an agent that asks no model gets none; without a choice it gets
+    all that are set, and its CLI takes the first. A secret goes from where it is kept into the run's process, never
+    through the pipe or a journal, and nothing that renews a login ever goes there.
+    """
+
+    async def give(self, run: RunId, agent: Agent) -> Given_co:
+        """What the run's process is to be started with, in the terms of its runtime; the same again is the same right.
+
+        Raises `Refused` with a sentence for a person when there is no such credential here.
+        """
+        ...
+
+    async def expiries(self) -> Sequence[Expiry]:
+        """Everything that is known to run out, the first one first."""
         ...
 
 

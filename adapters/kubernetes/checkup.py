@@ -6,30 +6,50 @@ Nothing is made: a pod is tried without being kept.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import AsyncGenerator
+from dataclasses import dataclass
 
 from adapters.kubernetes.cluster import Cluster, Door
+from adapters.kubernetes.credentials import LOGIN, KubernetesCredentials
 from adapters.kubernetes.pod import Guest, class_of, isolation_of, pod_of
-from orchestrator.checkup import Finding, looked
+from orchestrator.checkup import Finding, counted, looked
 from orchestrator.errors import Busy, Refused, Trouble
 from orchestrator.nouns import Agent, RunId
 
 SECONDS = 20.0
 
+
+@dataclass(frozen=True, slots=True)
+class Right:
+    """Something that a Role can grant. An empty name: of every object."""
+
+    verb: str
+    resource: str
+    sub: str = ""
+    group: str = ""
+    name: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.verb} {self.resource}{'/' if self.sub else ''}{self.sub}"
+
+
 RIGHTS = (
-    ("get", "pods", ""),
-    ("list", "pods", ""),
-    ("watch", "pods", ""),
-    ("create", "pods", ""),
-    ("patch", "pods", ""),
-    ("delete", "pods", ""),
-    ("get", "pods", "attach"),
-    ("create", "pods", "attach"),
-    ("get", "pods", "log"),
-    ("list", "events", ""),
-    ("watch", "events", ""),
+    Right("get", "pods"),
+    Right("list", "pods"),
+    Right("watch", "pods"),
+    Right("create", "pods"),
+    Right("patch", "pods"),
+    Right("delete", "pods"),
+    Right("get", "pods", "attach"),
+    Right("create", "pods", "attach"),
+    Right("get", "pods", "log"),
+    Right("list", "events"),
+    Right("watch", "events"),
+    Right("create", "secrets"),
+    Right("get", "leases", group="coordination.k8s.io", name=LOGIN),
 )
-"""All that the runtime does: a verb, a resource, a subresource. The Role in k8s/base grants these and no others."""
+"""All that the bot does there. The Role in k8s/base grants these and no others."""
 
 
 async def checkup(door: Door, guest: Guest) -> list[Finding]:
@@ -49,6 +69,8 @@ async def _look(door: Door, guest: Guest) -> AsyncGenerator[Finding, None]:
             yield _rights(missing, door.namespace)
             if not missing:
                 yield await _pod(cluster, guest)
+                for finding in await _login(cluster, guest):
+                    yield finding
             yield _isolation(guest)
             yield _image(guest)
     except Trouble as trouble:
@@ -56,12 +78,13 @@ async def _look(door: Door, guest: Guest) -> AsyncGenerator[Finding, None]:
 
 
 async def _missing(cluster: Cluster) -> list[str]:
-    answers = await asyncio.gather(*(cluster.may(verb, what, subresource=sub) for verb, what, sub in RIGHTS))
-    return [
-        f"{verb} {what}{'/' if sub else ''}{sub}"
-        for (verb, what, sub), may in zip(RIGHTS, answers, strict=True)
-        if not may
-    ]
+    answers = await asyncio.gather(
+        *(
+            cluster.may(right.verb, right.resource, group=right.group, subresource=right.sub, name=right.name)
+            for right in RIGHTS
+        )
+    )
+    return [str(right) for right, may in zip(RIGHTS, answers, strict=True) if not may]
 
 
 def _rights(missing: list[str], namespace: str) -> Finding:
@@ -84,6 +107,18 @@ async def _pod(cluster: Cluster, guest: Guest) -> Finding:
     except Refused as refused:
         return Finding("pod", str(refused), good=False, grave=True)
     return Finding("pod", "the cluster would take an agent's pod", good=True)
+
+
+async def _login(cluster: Cluster, guest: Guest) -> list[Finding]:
+    """The login that agents share: whether one is there, and how long it is good."""
+    credentials = KubernetesCredentials(cluster, guest)
+    found = [counted(expiry, now=time.time()) for expiry in await credentials.expiries()]
+    if guest.credential == "login":
+        try:
+            await credentials.give(RunId("r-doctor"), Agent(name="doctor", driver="claude"))
+        except Refused as refused:
+            found.append(Finding("login", str(refused), good=False, grave=True))
+    return found
 
 
 def _isolation(guest: Guest) -> Finding:

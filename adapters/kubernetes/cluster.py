@@ -103,12 +103,13 @@ class Cluster:
 
     async def create(self, body: Json) -> Json | None:
         """A new pod; None when its name is taken. `Busy` when the quota is used up."""
-        doing = f"to start {body['metadata']['name']}"
+        call = self._core.create_namespaced_pod(self.namespace, body, _preload_content=False)
+        return await self._made(call, doing=f"to start {body['metadata']['name']}")
+
+    async def _made(self, call: Any, *, doing: str) -> Json | None:
         with as_trouble(doing):
             async with asyncio.timeout(CALL_SECONDS):
-                response: aiohttp.ClientResponse = await self._core.create_namespaced_pod(
-                    self.namespace, body, _preload_content=False
-                )
+                response: aiohttp.ClientResponse = await call
                 async with response:
                     answer = await response.read()
                     if response.status == 409 and b'"AlreadyExists"' in answer:
@@ -209,13 +210,30 @@ class Cluster:
             except aiohttp.WSServerHandshakeError as error:
                 raise _handshake(error, name) from None
 
+    # --- credentials ---
+
+    async def create_secret(self, body: Json) -> None:
+        """A Secret of this name is there when this returns. It is never read back."""
+        call = self._core.create_namespaced_secret(self.namespace, body, _preload_content=False)
+        await self._made(call, doing=f"to keep the Secret {body['metadata']['name']}")
+
+    async def lease(self, name: str) -> Json | None:
+        """The Lease of this name."""
+        api = cast("Any", client.CoordinationV1Api)(self._calls)
+        try:
+            return await self._answer(
+                api.read_namespaced_lease(name, self.namespace, _preload_content=False),
+                doing=f"to look at the lease {name}",
+            )
+        except Gone:
+            return None
+
     # --- what the bot may ---
 
-    async def may(self, verb: str, resource: str, *, group: str = "", subresource: str = "") -> bool:
+    async def may(self, verb: str, resource: str, *, group: str = "", subresource: str = "", name: str = "") -> bool:
         """Whether our account may do this in the namespace of the agents."""
         what: Json = {"verb": verb, "resource": resource, "group": group, "namespace": self.namespace}
-        if subresource:
-            what["subresource"] = subresource
+        what |= {key: text for key, text in (("subresource", subresource), ("name", name)) if text}
         body = {
             "apiVersion": "authorization.k8s.io/v1",
             "kind": "SelfSubjectAccessReview",

@@ -11,8 +11,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from adapters.kubernetes.credentials import granted
 from orchestrator.errors import Refused
 from orchestrator.nouns import Agent, RunId
+from orchestrator.ports import Gateway
 
 Body = dict[str, Any]
 
@@ -31,7 +33,7 @@ MANAGED = {"app.kubernetes.io/managed-by": "army-bot", "app.kubernetes.io/part-o
 RUN = "army/run"
 START_SECONDS = "army/start-seconds"
 
-CREDENTIALS = ("ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN")
+CREDENTIAL = "army/credential"
 GRACE_SECONDS = 45
 """agentd gives the CLI up to 15 seconds to close; the rest is for what it prints last."""
 
@@ -48,12 +50,14 @@ FOLDERS: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Guest:
-    """What all pods of this cluster have in common."""
+    """What all pods of this cluster have in common. `credential`: that of agents that choose none."""
 
     image: str
     runtime_class: str = "kata-fc"
     secret: str = "agent-credentials"  # noqa: S105 - the name of one
     priority_class: str = "agents"
+    credential: str = ""
+    gateway: Gateway | None = None
 
 
 def class_of(agent: Agent, guest: Guest) -> str:
@@ -94,21 +98,17 @@ def check_name(run: RunId) -> RunId:
 
 def pod_of(run: RunId, agent: Agent, guest: Guest) -> Body:
     """The pod of a run. Raises `Refused` with a sentence where the profile makes no sense to a cluster."""
-    runtime_class = class_of(agent, guest)
+    runtime_class, grant = class_of(agent, guest), granted(run, agent, guest)
     container: Body = {
         "name": CONTAINER,
         "image": guest.image,
         "stdin": True,
         "stdinOnce": False,  # stdin stays open when the bot goes; it comes back
         "tty": False,
-        "env": [{"name": "HOME", "value": FOLDERS["home"][0]}, *_credentials(agent, guest)],
+        "env": [{"name": "HOME", "value": FOLDERS["home"][0]}, *grant.env],
         "resources": _resources(agent),
-        "securityContext": {
-            "allowPrivilegeEscalation": False,
-            "readOnlyRootFilesystem": True,
-            "capabilities": {"drop": ["ALL"]},
-        },
-        "volumeMounts": [{"name": name, "mountPath": path} for name, (path, _) in FOLDERS.items()],
+        "securityContext": _hull(),
+        "volumeMounts": [*({"name": name, "mountPath": path} for name, (path, _) in FOLDERS.items()), *grant.mounts],
     }
     spec: Body = {
         "restartPolicy": "OnFailure",
@@ -133,11 +133,26 @@ def pod_of(run: RunId, agent: Agent, guest: Guest) -> Body:
             }
         ],
         "containers": [container],
-        "volumes": [{"name": name, "emptyDir": {"sizeLimit": size}} for name, (_, size) in FOLDERS.items()],
+        "volumes": [
+            *({"name": name, "emptyDir": {"sizeLimit": size}} for name, (_, size) in FOLDERS.items()),
+            *grant.volumes,
+        ],
     }
+    if grant.before:
+        spec["initContainers"] = [
+            {**first, "image": guest.image, "resources": _resources(agent), "securityContext": _hull()}
+            for first in grant.before
+        ]
     if runtime_class:
         spec["runtimeClassName"] = runtime_class
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": _metadata(run, agent, runtime_class), "spec": spec}
+    meta = _metadata(run, agent, runtime_class)
+    if grant.kind:
+        meta["labels"][CREDENTIAL] = grant.kind
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
+
+
+def _hull() -> Body:
+    return {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
 
 
 def _metadata(run: RunId, agent: Agent, runtime_class: str) -> Body:
@@ -164,16 +179,6 @@ def _metadata(run: RunId, agent: Agent, runtime_class: str) -> Body:
 def _label(text: str) -> str:
     """The text as a label may be: the whole of it stands in an annotation."""
     return re.sub(r"[^A-Za-z0-9._-]", "-", text)[:63].strip("._-")
-
-
-def _credentials(agent: Agent, guest: Guest) -> list[Body]:
-    """What the model is asked with; an agent that asks none gets none. Keys that the Secret lacks are left out."""
-    if agent.driver == "rehearsal":
-        return []
-    return [
-        {"name": key, "valueFrom": {"secretKeyRef": {"name": guest.secret, "key": key, "optional": True}}}
-        for key in CREDENTIALS
-    ]
 
 
 def _resources(agent: Agent) -> Body:

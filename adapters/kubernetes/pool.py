@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 
 from adapters.kubernetes.cluster import Cluster
+from adapters.kubernetes.credentials import granted
 from adapters.kubernetes.errors import Full
 from adapters.kubernetes.known import Known
 from adapters.kubernetes.pod import Guest
@@ -24,7 +25,7 @@ from adapters.kubernetes.seen import Seen, Stage
 from adapters.kubernetes.spares import Spares, born, least
 from adapters.kubernetes.warm import DEADLINE, WARM, warm_of
 from orchestrator.errors import Trouble
-from orchestrator.nouns import Agent
+from orchestrator.nouns import Agent, RunId
 
 log = structlog.get_logger()
 
@@ -148,7 +149,11 @@ class Pool:
         """The pod that is to wait; None for none."""
         if not self._warm.count or (agent := await self._warm.agent()) is None:
             return None
-        return warm_of(_name(), agent, self._guest, idle=self._warm.idle_seconds)
+        name = _name()
+        if granted(RunId(name), agent, self._guest).kind == "gateway":
+            self._ail("each run has a token of its own for the gateway, which no pod that waits can have")
+            return None
+        return warm_of(name, agent, self._guest, idle=self._warm.idle_seconds)
 
     async def _yield_to(self, waiting: Sequence[Seen], good: Sequence[Seen]) -> None:
         """Give up as many as there are runs that no node has room for, and see whether that helped."""

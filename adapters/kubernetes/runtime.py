@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from types import TracebackType
 from typing import Self
@@ -20,6 +20,7 @@ import structlog
 
 from adapters.kubernetes.claims import Claims
 from adapters.kubernetes.cluster import Cluster, Door
+from adapters.kubernetes.credentials import KubernetesCredentials
 from adapters.kubernetes.known import Known
 from adapters.kubernetes.pod import (
     CONTAINER,
@@ -40,7 +41,7 @@ from adapters.kubernetes.starts import Starts
 from adapters.kubernetes.watch import Watch
 from orchestrator.errors import Broken, Busy, Gone, Refused
 from orchestrator.nouns import Agent, RunId
-from orchestrator.ports import Pod
+from orchestrator.ports import Expiry, Pod
 
 log = structlog.get_logger()
 
@@ -67,12 +68,14 @@ class KubernetesRuntime:
         guest: Guest,
         *,
         warm: Warm = Warm(),  # noqa: B008 - it is frozen
+        expiries: Sequence[Expiry] = (),
         grace_seconds: float = GRACE_SECONDS + 5.0,
         come_seconds: float = COME_SECONDS,
         longest_pause: float = 5.0,
     ) -> None:
         self._cluster = Cluster(door)
         self._guest = guest
+        self.credentials = KubernetesCredentials(self._cluster, guest, known=expiries)
         self._grace_seconds = grace_seconds
         self._come_seconds = come_seconds
         self._known = Known()
@@ -138,11 +141,14 @@ class KubernetesRuntime:
                 if seen is None:
                     if again:
                         raise Gone(f"There is no pod of {run}, and nothing of it is left.")
+                    await self.credentials.give(run, agent)  # refused, if what it chose is not there
                     if await self._starts.begin(run, body):
+                        await self._hand(run, agent)
                         return
                     seen = await self._look(run, sure=True)
                 elif await self._stands(seen, again=again):
                     self._starts.stands(run)
+                    await self._hand(run, agent)
                     return
                 else:
                     seen = self._known.get(run)
@@ -191,6 +197,11 @@ class KubernetesRuntime:
             await session.leave()
 
     # --- starting ---
+
+    async def _hand(self, run: RunId, agent: Agent) -> None:
+        """What is this run's alone; again, where a former life of the bot ended between the pod and this."""
+        if (seen := self._known.get(run)) is not None and seen.stage is Stage.COMING:
+            await self.credentials.hand(run, agent, pod=seen.name, uid=seen.uid)
 
     async def _stands(self, seen: Seen, *, again: bool) -> bool:
         """Whether this pod is the one that was to be started; when not, it has made room for another."""

@@ -197,12 +197,24 @@ def _present(status: Json, container: Json) -> _Told:
         deaths = int(container.get("restartCount", 0)) + ("terminated" in state)
         words = f"The agent's process ended and is being started again: {_died(died)}."
         return Stage.RESTARTING, words, False, deaths >= MOST_DEATHS and _lived(died) < PROVEN_SECONDS
+    if why := _before(status):
+        return Stage.COMING, f"It cannot start: {why}", False, False
     scheduled = _condition(status, "PodScheduled")
     if scheduled.get("status") == "False":
         return Stage.COMING, f"No node can take it yet: {scheduled.get('message') or 'it waits'}", False, False
     if scheduled.get("status") != "True":
         return Stage.COMING, "It waits for a node.", True, False
     return Stage.COMING, "Its container is being made.", True, False
+
+
+def _before(status: Json) -> str:
+    """Why what runs before the agent does not come to an end, if it does not."""
+    for container in status.get("initContainerStatuses") or []:
+        waiting = (container.get("state") or {}).get("waiting") or {}
+        reason, message = waiting.get("reason", ""), waiting.get("message", "")
+        if why := "its home cannot be prepared" if reason == "CrashLoopBackOff" else WAITS_FOR.get(reason, ""):
+            return why + (f" ({message})" if message else "")
+    return ""
 
 
 def _lost(status: Json, container: Json) -> str:

@@ -11,7 +11,7 @@ import os
 import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -20,11 +20,12 @@ from weakref import WeakValueDictionary
 import structlog
 
 from adapters.local import process
+from adapters.local.credentials import LocalCredentials
 from adapters.local.folder import Folder, Plot
 from adapters.local.session import FifoSession
-from orchestrator.errors import Broken, Busy, Gone
+from orchestrator.errors import Broken, Busy, Gone, Refused
 from orchestrator.nouns import Agent, RunId
-from orchestrator.ports import Pod
+from orchestrator.ports import Credentials, Pod
 
 log = structlog.get_logger()
 
@@ -37,10 +38,14 @@ MOST_DEATHS = 12
 
 @dataclass(slots=True)
 class Kept:
-    """A run that is to be alive: its process if we started it, and how often that died soon after its start."""
+    """A run that is to be alive: its process if we started it, and how often that died soon after its start.
+
+    `given` is its credential: kept for as long as the run, and nowhere but in memory.
+    """
 
     folder: Folder
     child: process.Child | None = None
+    given: Mapping[str, str] = field(default_factory=dict, repr=False)
     born: float = 0.0
     deaths: int = 0
     again_at: float = 0.0
@@ -54,10 +59,19 @@ class Kept:
 class LocalRuntime:
     """Use it as `async with`; leaving it ends the watching and no agent. `env`: what agents get on top of PATH & Co."""
 
-    def __init__(self, root: Path, *, python: str, env: Mapping[str, str], look_seconds: float = LOOK_SECONDS) -> None:
+    def __init__(
+        self,
+        root: Path,
+        *,
+        python: str,
+        env: Mapping[str, str],
+        credentials: Credentials[Mapping[str, str]] | None = None,
+        look_seconds: float = LOOK_SECONDS,
+    ) -> None:
         self._plot = Plot(root.absolute())
         self._python = python
         self._env = dict(env)
+        self._credentials = credentials or LocalCredentials({})
         self._look_seconds = look_seconds
         self._kept: dict[RunId, Kept] = {}
         self._attached: dict[RunId, FifoSession] = {}
@@ -86,7 +100,7 @@ class LocalRuntime:
         return "no isolation: a plain process on this machine, with your user's rights"
 
     async def start(self, run: RunId, agent: Agent, *, again: bool = False) -> None:
-        """See `orchestrator.ports.Runtime`. Nothing of the profile concerns a plain process."""
+        """See `orchestrator.ports.Runtime`. Nothing of the profile but its credential concerns a plain process."""
         folder = self._plot.folder(run)
         if again and not folder.state.exists():
             raise Gone(f"Nothing of {run} is left in {folder.path}.")
@@ -94,10 +108,17 @@ class LocalRuntime:
             async with self._alone(run):
                 if folder.finished() is not None:
                     return
-                kept = self._kept.setdefault(run, Kept(folder))
+                kept = self._kept.get(run) or Kept(folder)
+                lives = process.lives(folder, kept.child)
+                try:
+                    kept.given = await self._credentials.give(run, agent)
+                except Refused:
+                    if not lives:  # what lives goes on with what it has
+                        raise
+                self._kept[run] = kept
                 if kept.given_up:
                     kept.deaths = 0
-                if not process.lives(folder, kept.child):
+                if not lives:
                     await self._spawn(run, kept)
 
     async def stop(self, run: RunId) -> None:
@@ -193,7 +214,7 @@ class LocalRuntime:
         # A killed agentd takes its CLI along, but not what that started: it would run on beside its own repetition.
         if kept.folder.lived and not await process.sweep(kept.folder):
             raise TimeoutError("some process of the agent's former life does not end")
-        env = process.environment(kept.folder, given=self._env, own=os.environ)
+        env = process.environment(kept.folder, given={**self._env, **kept.given}, own=os.environ)
         kept.child = await asyncio.to_thread(process.spawn, kept.folder, python=self._python, env=env)
         log.info("agentd started", run=run, deaths=kept.deaths)
 

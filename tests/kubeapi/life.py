@@ -144,6 +144,8 @@ class Life:
         await self._heard()
         await self._sandbox()
         await self._pull()
+        for number, about in enumerate(self.spec.get("initContainers") or []):
+            await self._first(number, about)
         pause = 0.0
         while True:
             code = await self._one_container()
@@ -162,6 +164,56 @@ class Life:
                 await asyncio.sleep(pause)
             pause = min(300.0, pause * 2 or self._node.crash_seconds)
             self.restarts += 1
+
+    async def _first(self, number: int, about: Json) -> None:
+        """Run an init container until it has ended well; as often as that takes."""
+        while code := await self._one_first(number, about):
+            self._tell("BackOff", f"Back-off restarting failed container {about['name']} in pod", kind="Warning")
+            self._say_first(
+                number, about, {"waiting": {"reason": "CrashLoopBackOff", "message": f"it left with {code}"}}
+            )
+            await asyncio.sleep(self._node.crash_seconds)
+
+    async def _one_first(self, number: int, about: Json) -> int:
+        await self._heard()
+        image = self._node.image(about["image"]) or command.AGENT_IMAGE
+        alone = {**self.spec, "containers": [about]}
+        places = self.places.of(about)
+        try:
+            env = command.environment({"metadata": self._pod_meta(), "spec": alone}, image, places,
+                                      find=self._node.find(self.namespace), own=os.environ)  # fmt: skip
+        except Missing as missing:
+            self._say_first(number, about, {"waiting": {
+                "reason": "CreateContainerConfigError", "message": str(missing)}})  # fmt: skip
+            return 128
+        log = Log(self.places.root / f"first-{number}.log")
+        container = Container(log)
+        try:
+            await container.start(command.argv(about, image, places), env=env, cwd="/", stdin=False)
+            self._say_first(number, about, {"running": {"startedAt": now()}})
+            code = await container.run()
+        except asyncio.CancelledError:
+            container.kill(signal.SIGKILL)
+            await container.run()
+            raise
+        finally:
+            log.close()
+        self._say_first(number, about, {"terminated": {"exitCode": code, "reason": "Error" if code else "Completed"}})
+        return code
+
+    def _pod_meta(self) -> Json:
+        pod = self.pod
+        return pod["metadata"] if pod is not None else {"name": self.name, "namespace": self.namespace}
+
+    def _say_first(self, number: int, about: Json, state: Json) -> None:
+        def told(status: Json) -> None:
+            known = status.setdefault("initContainerStatuses", [])
+            known[number:] = [{
+                "name": about["name"], "state": state, "lastState": {}, "ready": "terminated" in state,
+                "restartCount": 0, "image": about["image"], "imageID": about["image"],
+            }]  # fmt: skip
+
+        self._change(told)
 
     @property
     def _called(self) -> str:

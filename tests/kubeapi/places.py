@@ -34,10 +34,20 @@ class Places:
 
     def prepare(self, spec: Json, *, find: Find, claims: Path) -> None:
         """Make the volumes; again, when something was missing. Raises `Missing`."""
-        self._mounts.clear()
         for volume in spec.get("volumes") or []:
             self._volumes[volume["name"]] = self._volume(volume, find, claims)
-        for mount in spec["containers"][0].get("volumeMounts") or []:
+        self._mount(spec["containers"][0])
+
+    def of(self, container: Json) -> Places:
+        """The same volumes as another container of the pod mounts them."""
+        places = Places(self.root)
+        places._volumes = self._volumes
+        places._mount(container)
+        return places
+
+    def _mount(self, container: Json) -> None:
+        self._mounts.clear()
+        for mount in container.get("volumeMounts") or []:
             folder = self._volumes[mount["name"]] / str(mount.get("subPath", ""))
             if not folder.exists():  # with a subPath it may be a file
                 folder.mkdir(parents=True)

@@ -15,9 +15,11 @@ from hypothesis import strategies as st
 from adapters.kubernetes.pod import Guest, class_of, isolation_of, pod_of
 from orchestrator.errors import Refused
 from orchestrator.nouns import Agent, Limits, RunId
+from orchestrator.ports import Gateway
 
 GOLDEN = Path(__file__).with_name("pods")
 GUEST = Guest(image="ghcr.io/rj-ai-army/agent:0.1.0")
+GATEWAY = Gateway("https://gateway.example", lambda run, _: f"the token of {run}")
 CLAUDE = Agent(name="claude", driver="claude")
 CASES = {
     "claude": (CLAUDE, GUEST),
@@ -31,6 +33,10 @@ CASES = {
         replace(CLAUDE, limits=Limits(life=3600, start=60), cpu="2.5"),
         replace(GUEST, runtime_class="kata-clh"),
     ),
+    "key": (replace(CLAUDE, credential="key"), GUEST),
+    "token-by-setting": (CLAUDE, replace(GUEST, credential="token")),
+    "gateway": (replace(CLAUDE, credential="gateway"), replace(GUEST, gateway=GATEWAY)),
+    "login": (replace(CLAUDE, credential="login"), GUEST),
 }
 
 
@@ -86,6 +92,26 @@ def test_an_agent_without_a_model_gets_no_credential() -> None:
     assert [variable["name"] for variable in env] == ["HOME"]
 
 
+def test_who_chose_one_kind_gets_no_other() -> None:
+    names = {
+        case: [v["name"] for v in pod_of(RunId("r-1"), *CASES[case])["spec"]["containers"][0]["env"]]
+        for case in ("key", "token-by-setting", "gateway", "login")
+    }
+    assert names == {
+        "key": ["HOME", "ANTHROPIC_API_KEY"],
+        "token-by-setting": ["HOME", "CLAUDE_CODE_OAUTH_TOKEN"],
+        "gateway": ["HOME", "ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN"],
+        "login": ["HOME"],
+    }
+
+
+def test_no_pod_mounts_the_claim_and_no_pod_holds_a_token() -> None:
+    for agent, guest in CASES.values():
+        text = yaml.safe_dump(pod_of(RunId("r-1"), agent, guest))
+        assert "persistentVolumeClaim" not in text
+        assert "the token of" not in text
+
+
 @pytest.mark.parametrize("run", ["", "R-1", "-r", "r-", "r_1", "r" * 41, "r/../x"])
 def test_what_cannot_be_a_run_is_refused(run: str) -> None:
     with pytest.raises(Refused, match="cannot be the name of a run"):
@@ -101,6 +127,8 @@ def test_what_cannot_be_a_run_is_refused(run: str) -> None:
         ({"memory": "1 GB"}, "memory"),
         ({"memory": "0"}, "memory"),
         ({"isolation": "Kata!"}, "runtime class"),
+        ({"credential": "password"}, "known are key, token, gateway, login"),
+        ({"credential": "gateway"}, "GATEWAY_KEY"),
     ],
 )
 def test_a_profile_that_makes_no_sense_is_refused_in_words(wrong: dict[str, str], word: str) -> None:

@@ -10,7 +10,7 @@ import copy
 import itertools
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -18,8 +18,9 @@ import pytest
 from adapters.kubernetes import Door, Guest, KubernetesRuntime, Warm
 from adapters.kubernetes.checkup import RIGHTS, checkup
 from agent.wire import Resume, Stop
-from orchestrator.errors import Gone
+from orchestrator.errors import Gone, Refused
 from orchestrator.nouns import Agent
+from orchestrator.ports import Gateway
 from tests.contract.test_runtime import AGENT, RUN, Listener, attached, command, counted, ended, send_all
 from tests.kubeapi import EVERYTHING, Json, KubeApi
 from tests.kubeapi.rights import Wish
@@ -82,6 +83,20 @@ async def a_run_in_a_pod_that_was_started_ahead(api: KubeApi, door: Door) -> Non
         await api.until(lambda: not api.node.lives(), within=60)
 
 
+async def a_run_with_a_token_of_its_own(api: KubeApi, door: Door) -> None:
+    guest = replace(GUEST, gateway=Gateway("https://gateway.example", lambda run, _: f"the token of {run}"))
+    async with KubernetesRuntime(door, guest) as runtime:
+        await runtime.start(RUN, Agent(name="a", driver="claude", credential="gateway"))
+        await api.until(lambda: api.life(RUN).container, within=60)
+        await runtime.stop(RUN)
+
+
+async def a_run_with_the_shared_login(_: KubeApi, door: Door) -> None:
+    async with KubernetesRuntime(door, GUEST) as runtime:
+        with pytest.raises(Refused, match="share no login"):
+            await runtime.start(RUN, Agent(name="a", driver="claude", credential="login"))
+
+
 async def the_doctor(_: KubeApi, door: Door) -> None:
     findings = await checkup(door, GUEST)
     assert all(finding.good for finding in findings), findings
@@ -92,6 +107,8 @@ SCENARIOS: Sequence[Callable[[KubeApi, Door], Awaitable[None]]] = (
     a_run_that_ended_while_nobody_listened,
     runs_that_a_former_life_left,
     a_run_in_a_pod_that_was_started_ahead,
+    a_run_with_a_token_of_its_own,
+    a_run_with_the_shared_login,
     the_doctor,
 )
 
@@ -180,7 +197,7 @@ def test_each_right_is_missed_when_it_is_taken_away(wishes: set[Wish]) -> None:
 
 
 def test_the_doctor_asks_for_what_the_role_grants() -> None:
-    asked = {Right("", f"{what}/{sub}" if sub else what, verb) for verb, what, sub in RIGHTS}
+    asked = {Right(r.group, f"{r.resource}/{r.sub}" if r.sub else r.resource, r.verb, r.name) for r in RIGHTS}
     assert asked == granted(shipped_role())
 
 

@@ -1,0 +1,192 @@
+"""The port Credentials in a cluster: what an agent chose, as variables and files of its pod, all of it out of Secrets.
+
+The bot reads no Secret. Of the shared login it sees what the refresher tells on its Lease; of the gateway it writes one
+Secret for each run, which goes with the run's pod. How a login is kept and renewed stands in k8s/storage/login.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from orchestrator.errors import Refused
+from orchestrator.nouns import CREDENTIALS, Agent, RunId
+from orchestrator.ports import Expiry, Gateway
+
+if TYPE_CHECKING:
+    from adapters.kubernetes.cluster import Cluster
+    from adapters.kubernetes.pod import Guest
+
+Body = dict[str, Any]
+
+ALL = ("ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN")
+KEPT_AS = {"key": "ANTHROPIC_API_KEY", "token": "CLAUDE_CODE_OAUTH_TOKEN"}
+RUNS_OWN = "ANTHROPIC_AUTH_TOKEN"
+
+LOGIN = "agent-login"
+"""The Secret in which agents find the shared login, and the Lease of who may renew it."""
+
+LOGIN_FOLDER = "/login"
+HOME = "/state/home"
+"""Where the CLIs have their home: agentd makes it, and it outlives the container."""
+
+ACCESS_UNTIL = "army/access-expires"
+LOGIN_UNTIL = "army/login-expires"
+TROUBLE = "army/trouble"
+LEAST_SECONDS = 60.0
+EARLY_SECONDS = 2 * 3600.0
+"""The refresher looks every hour and renews what is good for less than five: this close, it has failed twice."""
+
+
+HOW = "Log in with the login pod (k8s/utils/cli-login-pod.yaml) and store it."
+SEE = "See the log of the CronJob login-refresh."
+
+PREPARE = """umask 077
+mkdir -p "$2/.claude" "$2/.local/share/opencode" "$2/.config/opencode"
+[ ! -e "$1/claude-credentials.json" ] || ln -sfn "$1/claude-credentials.json" "$2/.claude/.credentials.json"
+copy() { [ ! -e "$1" ] || [ -e "$2" ] || cp "$1" "$2"; }
+copy "$1/claude-settings.json" "$2/.claude/settings.json"
+copy "$1/opencode-auth.json" "$2/.local/share/opencode/auth.json"
+copy "$1/opencode-mcp-auth.json" "$2/.local/share/opencode/mcp-auth.json"
+copy "$1/opencode-config.json" "$2/.config/opencode/opencode.json"
+"""
+"""The original's layout, in a home of the agent's own. Claude's access token is linked and not copied: a kubelet that
+renews the Secret's files renews it for a CLI that runs, which reads the file again when the old token is refused."""
+
+
+@dataclass(frozen=True, slots=True)
+class Grant:
+    """The parts of a pod by which it has its credential. `kind` is empty where nothing was chosen."""
+
+    kind: str = ""
+    env: tuple[Body, ...] = ()
+    volumes: tuple[Body, ...] = ()
+    mounts: tuple[Body, ...] = ()
+    before: tuple[Body, ...] = ()  # what runs first, in the same image
+
+
+def granted(run: RunId, agent: Agent, guest: Guest) -> Grant:
+    """What this agent's pod gets; an agent that asks no model gets nothing. Raises `Refused`."""
+    if agent.driver == "rehearsal":
+        return Grant()
+    match agent.credential or guest.credential:
+        case "":
+            return Grant(env=tuple(_out_of(guest.secret, name, optional=True) for name in ALL))
+        case "key" | "token" as kind:
+            return Grant(kind, env=(_out_of(guest.secret, KEPT_AS[kind]),))
+        case "gateway":
+            if guest.gateway is None:
+                raise Refused(
+                    f"The agent {agent.name} is to use a gateway: set ANTHROPIC_BASE_URL and GATEWAY_KEY for the bot."
+                )
+            url = {"name": "ANTHROPIC_BASE_URL", "value": guest.gateway.url}
+            return Grant("gateway", env=(url, _out_of(run, RUNS_OWN)))
+        case "login":
+            return _login()
+        case other:
+            raise Refused(f"The agent {agent.name} is to use {other[:40]!r}; known are {', '.join(CREDENTIALS)}.")
+
+
+def _out_of(secret: str, key: str, *, optional: bool = False) -> Body:
+    ref: Body = {"name": secret, "key": key}
+    if optional:
+        ref["optional"] = True  # keys that the Secret lacks are left out
+    return {"name": key, "valueFrom": {"secretKeyRef": ref}}
+
+
+def _login() -> Grant:
+    """The published part of the login: a Secret, which reaches a guest that shares no filesystem with its host."""
+    mount = {"name": "login", "mountPath": LOGIN_FOLDER, "readOnly": True}
+    return Grant(
+        "login",
+        volumes=({"name": "login", "secret": {"secretName": LOGIN, "defaultMode": 0o440}},),
+        mounts=(mount,),
+        before=(
+            {
+                "name": "home",
+                "command": ["sh", "-euc", PREPARE, "home", LOGIN_FOLDER, HOME],
+                "volumeMounts": [dict(mount), {"name": "state", "mountPath": "/state"}],
+            },
+        ),
+    )
+
+
+class KubernetesCredentials:
+    """`known`: what the operator said of the ends of those that do not tell them."""
+
+    def __init__(
+        self,
+        cluster: Cluster,
+        guest: Guest,
+        *,
+        known: Sequence[Expiry] = (),
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._cluster = cluster
+        self._guest = guest
+        self._known = tuple(known)
+        self._clock = clock
+
+    async def give(self, run: RunId, agent: Agent) -> Grant:
+        """See `orchestrator.ports.Credentials`."""
+        grant = granted(run, agent, self._guest)
+        if grant.kind == "login":
+            told = _told(await self._cluster.lease(LOGIN))
+            until = _seconds(told, ACCESS_UNTIL)
+            if not until:
+                raise Refused(f"The agents of this cluster share no login yet. {HOW}")
+            if until - self._clock() < LEAST_SECONDS:
+                raise Refused(f"The shared login has run out, and nobody renewed it. {told.get(TROUBLE) or SEE}")
+        return grant
+
+    async def hand(self, run: RunId, agent: Agent, *, pod: str, uid: str) -> None:
+        """Give the pod of this run what is this run's alone; the cluster takes it away with the pod. Twice is once."""
+        gateway = self._guest.gateway
+        if gateway is not None and granted(run, agent, self._guest).kind == "gateway":
+            await self._cluster.create_secret(own_secret(run, agent, gateway, pod=pod, uid=uid))
+
+    async def expiries(self) -> Sequence[Expiry]:
+        """See `orchestrator.ports.Credentials`."""
+        told = _told(await self._cluster.lease(LOGIN))
+        found = list(self._known)
+        trouble = told.get(TROUBLE, "")
+        if until := _seconds(told, ACCESS_UNTIL):
+            words = trouble or f"It is renewed long before that. {SEE}"
+            found.append(Expiry("login-access", until, words, early=EARLY_SECONDS))
+        if until := _seconds(told, LOGIN_UNTIL):
+            found.append(Expiry("login", until, trouble or f"Each renewal puts it off. When it comes close: {HOW}"))
+        return sorted(found, key=lambda expiry: expiry.at)
+
+
+def own_secret(run: RunId, agent: Agent, gateway: Gateway, *, pod: str, uid: str) -> Body:
+    """The token of one run, which belongs to its pod."""
+    return {
+        "apiVersion": "v1",
+        "kind": "Secret",
+        "metadata": {
+            "name": run,
+            "labels": {
+                "app.kubernetes.io/name": "agent",
+                "app.kubernetes.io/instance": run,
+                "app.kubernetes.io/component": "credentials",
+                "app.kubernetes.io/part-of": "army",
+                "app.kubernetes.io/managed-by": "army-bot",
+                "army/run": run,
+            },
+            "ownerReferences": [{"apiVersion": "v1", "kind": "Pod", "name": pod, "uid": uid}],
+        },
+        "immutable": True,
+        "stringData": {RUNS_OWN: gateway.token(run, agent)},
+    }
+
+
+def _told(lease: Body | None) -> Mapping[str, str]:
+    return ((lease or {}).get("metadata") or {}).get("annotations") or {}
+
+
+def _seconds(told: Mapping[str, str], name: str) -> float:
+    """Unix seconds; 0 where they are not told."""
+    text = told.get(name, "")
+    return float(text) if text.isdecimal() else 0.0
