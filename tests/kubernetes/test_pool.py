@@ -363,6 +363,57 @@ async def test_a_watch_that_is_behind_gives_no_claimed_pod_back(
     assert known.get(RUN) is not None
 
 
+async def test_one_that_somebody_claims_meanwhile_is_not_given_up(
+    api: KubeApi, bench: tuple[Cluster, Known, Starts]
+) -> None:
+    cluster, known, starts = bench
+    seen = known.learn(await spare(api, cluster, "warm-1"))
+    assert await starts.begin(RUN, pod_of(RUN, AGENT, GUEST))
+    assert not await Spares(cluster, known).give_up(seen, "it is in the way")
+    assert carriers(api) == ["warm-1"]
+    assert "deletionTimestamp" not in (api.pod("warm-1") or {})["metadata"]
+
+
+async def test_one_whose_status_changed_meanwhile_is_given_up_all_the_same(
+    api: KubeApi, bench: tuple[Cluster, Known, Starts]
+) -> None:
+    cluster, known, _ = bench
+    seen = known.learn(await spare(api, cluster, "warm-1"))
+    await cluster.patch("warm-1", {"metadata": {"annotations": {"somebody": "else"}}})
+    assert await Spares(cluster, known).give_up(seen, "it is in the way")
+    await api.until(lambda: api.pod("warm-1") is None, within=PATIENCE)
+
+
+async def test_what_was_to_be_claimed_for_a_run_that_ends_goes_with_it(
+    api: KubeApi, bench: tuple[Cluster, Known, Starts]
+) -> None:
+    cluster, known, starts = bench
+    known.learn(await spare(api, cluster, "warm-1"))
+    api.fail("patch pods", Fault.cut())
+    with pytest.raises(Broken):
+        await starts.begin(RUN, pod_of(RUN, AGENT, GUEST))
+    await starts.forget(RUN)  # for all that is known, the claim may still arrive
+    await api.until(lambda: api.pod("warm-1") is None, within=PATIENCE)
+
+
+async def test_a_name_that_is_used_again_is_one_pod(bench: tuple[Cluster, Known, Starts]) -> None:
+    cluster, known, starts = bench
+    body = pod_of(RUN, AGENT, GUEST)
+    assert await starts.begin(RUN, body)
+    first = known.get(RUN)
+    assert await cluster.delete(RUN, grace=0)
+    again = await cluster.create(body)
+    assert first is not None
+    assert again is not None
+    old = {**again, "metadata": {**again["metadata"], "uid": first.uid}}
+    known.learn(again)
+    known.change("MODIFIED", old)  # a watch that is behind
+    seen = known.get(RUN)
+    assert seen is not None
+    assert seen.uid == again["metadata"]["uid"]
+    assert known.doubles() == []
+
+
 async def test_what_carries_a_run_that_another_pod_carries_is_ended(api: KubeApi, live: Live, door: Door) -> None:
     async with Cluster(door) as cluster:
         late = await spare(api, cluster, "warm-1")
@@ -392,6 +443,23 @@ async def test_a_run_that_finds_the_quota_full_gets_the_place_of_one_that_waits(
         await runtime.stop(RUN)
         await api.until(lambda: len(idle(api)) == 1, within=PATIENCE)  # what runs leave free is taken again
         await api.until(lambda: "quota" in runtime.warmth().words, within=PATIENCE)
+
+
+async def test_the_pool_takes_nothing_that_a_run_waits_for(
+    api: KubeApi, live: Live, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapters.kubernetes.pool.HOLD_SECONDS", 300.0)
+    api.apply({**QUOTA, "spec": {"hard": {"pods": "1"}}})
+    async with live(1) as runtime:
+        await full(api, runtime, 1)
+        await runtime.start(RunId("r-1"), OTHER)
+        with pytest.raises(Busy, match="quota"):
+            await runtime.start(RunId("r-2"), OTHER)
+        await runtime.stop(RunId("r-1"))
+        with suppress(TimeoutError):
+            await api.until(lambda: idle(api), within=1.5)
+        assert idle(api) == {}
+        await runtime.start(RunId("r-2"), OTHER)
 
 
 async def test_a_pool_that_the_quota_keeps_small_says_so_once(api: KubeApi, live: Live) -> None:

@@ -153,6 +153,8 @@ async def test_a_pod_of_somebody_else_is_left_alone(api: KubeApi, door: Door, ru
     with pytest.raises(Refused, match="not the bot's"):
         await runtime.start(RunId("r-2"), AGENT)
     assert RunId("r-2") not in await runtime.pods()
+    await runtime.stop(RunId("r-2"))  # as is done when a run has ended because of it
+    assert api.pod("r-2") is not None
 
 
 def _spec(api: KubeApi) -> dict[str, object]:
