@@ -126,10 +126,13 @@ class Known:
 
     def _keep(self, seen: Seen) -> None:
         before = self._pods.get(seen.uid)
-        if seen.uid in self._buried or before == seen:
+        if seen.uid in self._buried:
             return
-        if before is not None and before.run and not seen.run:
-            return  # a watch that is behind: what was claimed is never given back
+        if before is not None and seen.version < before.version:
+            return  # an answer that was read late, or a watch that is behind
+        if before == seen:
+            self._pods[seen.uid] = seen
+            return
         if (former := self._names.get(seen.name, seen.uid)) != seen.uid and former in self._pods:
             self.bury(self._pods[former])
         self._names[seen.name] = seen.uid

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any
@@ -60,6 +60,7 @@ class Seen:
     start_seconds: float = 600.0
     runtime_class: str = ""
     spare: Spare | None = None
+    version: int = field(default=0, compare=False)  # of two of one pod, the higher is the newer
 
     @property
     def alive(self) -> bool:
@@ -128,6 +129,7 @@ def see(pod: Json) -> Seen:
         start_seconds=float(notes[START_SECONDS]) if notes.get(START_SECONDS, "").isdigit() else 600.0,
         runtime_class=spec.get("runtimeClassName", ""),
         spare=spare,
+        version=int(version) if (version := meta.get("resourceVersion", "")).isdigit() else 0,
     )
 
 
