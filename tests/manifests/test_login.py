@@ -1,201 +1,82 @@
-"""The shared login: who sees what of it, who renews it, and that nothing is lost when that goes wrong."""
+"""The manifests around the shared login, and the machines that agents run on."""
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import stat
 import subprocess
-import sys
-import threading
-import time
-from pathlib import Path
-from typing import Any
 
 import pytest
+import yaml
 
 from tests.manifests.rendered import K8S, ROOT, Thing, documents, named, read
 
 pytestmark = pytest.mark.xdist_group("manifests")
 
-SCRIPT = K8S / "storage" / "login" / "login.py"
-HOUR = 3600
-RENEWS = """
-import json, os, sys, pathlib
-path = pathlib.Path(os.environ["CLAUDE_CONFIG_DIR"], ".credentials.json")
-oauth = json.loads(path.read_text())["claudeAiOauth"]
-assert oauth["expiresAt"] == 1 and "ANTHROPIC_API_KEY" not in os.environ
-oauth.update(accessToken="new", refreshToken="new-secret", expiresAt=EXPIRES)
-path.write_text(json.dumps({"claudeAiOauth": oauth}))
-print("ok")
-"""
-REFUSES = "import sys; sys.exit('invalid_grant')"
+FOLDER = K8S / "storage" / "login"
+RUNS = ["python3", "-I", "/opt/login"]
 
 
-def login(hours: float, *, token: str = "old") -> dict[str, Any]:
-    return {
-        "claudeAiOauth": {
-            "accessToken": token,
-            "refreshToken": "the-secret",
-            "refreshTokenExpiresAt": 9,
-            "expiresAt": int((time.time() + hours * HOUR) * 1000),
-            "scopes": ["user:inference"],
-            "subscriptionType": "max",
-        }
-    }
+def mounted(spec: Thing, name: str) -> list[Thing]:
+    return [m for c in spec["containers"] for m in c["volumeMounts"] if m["name"] == name]
 
 
-def put(path: Path, value: Any) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value), encoding="utf-8")
-
-
-class House:
-    """A claim, a home and a CLI."""
-
-    def __init__(self, folder: Path) -> None:
-        self.shared, self.home = folder / "shared", folder / "home"
-        self.claude = folder / "claude"
-        self.shared.mkdir()
-        self.home.mkdir()
-
-    def cli(self, body: str) -> None:
-        expires = str(int((time.time() + 8 * HOUR) * 1000))
-        self.claude.write_text(f"#!{sys.executable}\n{body.replace('EXPIRES', expires)}", encoding="utf-8")
-        self.claude.chmod(0o755)
-
-    def run(self, command: str) -> subprocess.CompletedProcess[str]:
-        paths = ["--shared", str(self.shared), "--home", str(self.home), "--claude", str(self.claude)]
-        return subprocess.run(
-            [sys.executable, "-I", str(SCRIPT), command, *paths],
-            capture_output=True, text=True, timeout=30, check=False, env={**os.environ, "ANTHROPIC_API_KEY": "no"},
-        )  # fmt: skip
-
-    def oauth(self, folder: str = ".") -> dict[str, Any]:
-        value: dict[str, Any] = json.loads((self.shared / folder / ".claude" / ".credentials.json").read_text("utf-8"))
-        return dict(value["claudeAiOauth"])
-
-    def all_that_agents_see(self) -> str:
-        return "".join(p.read_text("utf-8") for p in sorted((self.shared / "access").rglob("*")) if p.is_file())
-
-
-@pytest.fixture
-def house(tmp_path: Path) -> House:
-    return House(tmp_path)
-
-
-def test_a_login_moves_to_the_claim_and_agents_see_no_refresh_token(house: House) -> None:
-    put(house.home / ".claude/.credentials.json", login(8))
-    opencode = {
-        "a": {"type": "oauth", "refresh": "the-secret", "access": "at", "expires": 1},
-        "b": {"type": "api", "key": "k"},
-    }
-    put(house.home / ".local/share/opencode/auth.json", opencode)
-    put(house.home / ".local/share/opencode/mcp-auth.json", {"x": {"tokens": {"refreshToken": "the-secret"}}})
-    put(house.home / ".local/share/opencode/opencode.db", "not a login")
-    done = house.run("store")
-    assert done.returncode == 0, done.stderr
-    assert house.oauth()["refreshToken"] == "the-secret"
-    assert house.oauth("access") == {k: v for k, v in house.oauth().items() if not k.startswith("refresh")}
-    seen = house.all_that_agents_see()
-    assert "the-secret" not in seen
-    assert '"key": "k"' in seen
-    assert '"refresh": ""' in seen
-    assert not (house.shared / ".local/share/opencode/opencode.db").exists()
-    assert not (house.home / ".claude/.credentials.json").exists(), (
-        "two homes with one refresh token log each other out"
-    )
-    modes = {stat.S_IMODE(p.stat().st_mode) for p in house.shared.rglob("*") if p.is_file()}
-    assert modes == {0o600}
-
-
-def test_nothing_is_stored_when_nobody_is_logged_in(house: House) -> None:
-    done = house.run("store")
-    assert done.returncode == 1
-    assert "Nobody is logged in" in done.stderr
-    assert house.run("check").returncode == 1
-    assert house.run("renew").returncode == 0, "a claim without a login is no failure every hour"
-
-
-def test_what_is_good_for_long_is_left_alone(house: House) -> None:
-    put(house.shared / ".claude/.credentials.json", login(7))
-    house.cli(REFUSES)
-    done = house.run("renew")
-    assert (done.returncode, house.oauth()["accessToken"]) == (0, "old")
-    assert house.oauth("access")["accessToken"] == "old"
-
-
-def test_what_runs_low_is_renewed_and_agents_get_the_new_one(house: House) -> None:
-    put(house.shared / ".claude/.credentials.json", login(2))
-    house.cli(RENEWS)
-    done = house.run("renew")
-    assert done.returncode == 0, done.stderr
-    assert house.oauth()["refreshToken"] == "new-secret"
-    assert house.oauth("access")["accessToken"] == "new"
-    assert "new-secret" not in house.all_that_agents_see()
-    assert "7 h" in done.stdout
-
-
-def test_a_failed_renewal_says_so_and_agents_keep_what_they_have(house: House) -> None:
-    before = login(2)
-    put(house.home / ".claude/.credentials.json", before)
-    house.run("store")
-    house.cli(REFUSES)
-    done = house.run("renew")
-    assert done.returncode == 1
-    assert "invalid_grant" in done.stderr
-    assert house.oauth()["expiresAt"] == house.oauth("access")["expiresAt"] == before["claudeAiOauth"]["expiresAt"]
-    assert house.oauth("access")["accessToken"] == "old"
-    assert house.run("check").returncode == 0, "it is good for two more hours"
-
-
-def test_a_login_that_ran_out_is_found(house: House) -> None:
-    put(house.home / ".claude/.credentials.json", login(-1))
-    house.run("store")
-    done = house.run("check")
-    assert done.returncode == 1
-    assert "run out" in done.stderr
-
-
-def test_two_renewals_at_once_spend_one_token(house: House) -> None:
-    put(house.shared / ".claude/.credentials.json", login(1))
-    house.cli("open(__file__ + '.calls', 'a').write('x')\n" + RENEWS)
-    both = [threading.Thread(target=house.run, args=["renew"]) for _ in range(2)]
-    for thread in both:
-        thread.start()
-    for thread in both:
-        thread.join()
-    assert (house.claude.parent / "claude.calls").read_text("utf-8") == "x"
-
-
-def test_what_cannot_be_read_is_told_in_a_sentence(house: House) -> None:
-    (house.shared / ".claude").mkdir()
-    (house.shared / ".claude/.credentials.json").write_text("{torn", encoding="utf-8")
-    done = house.run("renew")
-    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
-    assert "Log in again" in done.stderr
-
-
-# --- the manifests around it ---
-
-
-def mounts(spec: Thing) -> list[Thing]:
-    return [m for c in spec["containers"] for m in c["volumeMounts"] if m["name"] == "credentials"]
-
-
-def test_two_kinds_of_pods_write_the_login_and_they_use_one_script(manifests: dict[str, list[Thing]]) -> None:
+def test_two_kinds_of_pods_write_the_login_and_they_use_one_program(manifests: dict[str, list[Thing]]) -> None:
     refresh = named(manifests["storage"], "CronJob", "login-refresh")["spec"]
     assert refresh["concurrencyPolicy"] == "Forbid"
-    renew = refresh["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["command"]
-    assert renew == ["python3", "-I", "/opt/login/login.py", "renew"]
-    script = named(manifests["storage"], "ConfigMap", "login")
-    assert script["data"]["login.py"] == SCRIPT.read_text("utf-8")
+    renewing = refresh["jobTemplate"]["spec"]["template"]["spec"]
+    assert renewing["containers"][0]["command"] == [*RUNS, "renew"]
+    program = named(manifests["storage"], "ConfigMap", "login")["data"]
+    assert program == {path.name: path.read_text("utf-8") for path in FOLDER.glob("*.py")}
     pod = named(manifests["utils"], "Pod", "cli-login")["spec"]
-    assert not mounts(pod)[0].get("readOnly")
     check = named(manifests["utils"], "Job", "login-check")["spec"]["template"]["spec"]
-    for spec in (pod, check, refresh["jobTemplate"]["spec"]["template"]["spec"]):
+    assert check["containers"][0]["command"] == [*RUNS, "check"]
+    for spec in (pod, renewing):
+        assert spec["serviceAccountName"] == "login"
+        assert spec["automountServiceAccountToken"] is True
+        assert not mounted(spec, "credentials")[0].get("readOnly")
+    for spec in (pod, check, renewing):
         assert {v["configMap"]["name"] for v in spec["volumes"] if "configMap" in v} == {"login"}
+    assert not mounted(check, "credentials"), "it sees what agents see"
+    (seen,) = [v["secret"]["secretName"] for v in check["volumes"] if "secret" in v]
+    assert seen == named(manifests["storage"], "Secret", "agent-login")["metadata"]["name"]
+
+
+def test_nobody_else_mounts_the_claim(manifests: dict[str, list[Thing]]) -> None:
+    """Agents least of all: on it lies what renews the login."""
+    users = set()
+    for things in manifests.values():
+        for thing in things:
+            if "claimName: claude-credentials" in yaml.safe_dump(thing):
+                users.add(thing["metadata"]["name"])
+    assert users == {"login-refresh", "cli-login"}
+
+
+def test_who_changes_the_login_may_do_that_and_reach_the_api(manifests: dict[str, list[Thing]]) -> None:
+    role = named(manifests["storage"], "Role", "login")
+    rights = {
+        (resource, verb, *rule.get("resourceNames", []))
+        for rule in role["rules"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert rights == {
+        ("secrets", "patch", "agent-login"),
+        ("leases", "create"),
+        ("leases", "get", "agent-login"),
+        ("leases", "update", "agent-login"),
+    }
+    [subject] = named(manifests["storage"], "RoleBinding", "login")["subjects"]
+    assert subject["name"] == named(manifests["storage"], "ServiceAccount", "login")["metadata"]["name"]
+    policy = named(manifests["storage"], "NetworkPolicy", "login")["spec"]
+    [expression] = policy["podSelector"]["matchExpressions"]
+    refresh = named(manifests["storage"], "CronJob", "login-refresh")["spec"]["jobTemplate"]["spec"]["template"]
+    pods = [refresh, named(manifests["utils"], "Pod", "cli-login")]
+    assert {pod["metadata"]["labels"][expression["key"]] for pod in pods} == set(expression["values"])
+
+
+def test_the_secret_of_agents_comes_empty(manifests: dict[str, list[Thing]]) -> None:
+    secret = named(manifests["storage"], "Secret", "agent-login")
+    assert not {"data", "stringData"} & set(secret), "whoever applies it again must not empty it"
 
 
 def test_the_volume_leads_to_the_server(manifests: dict[str, list[Thing]]) -> None:

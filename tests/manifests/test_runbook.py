@@ -199,7 +199,7 @@ def pieces(sentence: str) -> list[str]:
     return [part for part in parts if len(part.split()) > 1 and re.search(r"[a-z] [a-z]", part)]
 
 
-MODULES = [*sorted((ROOT / "adapters" / "kubernetes").glob("*.py")), K8S / "storage" / "login" / "login.py"]
+MODULES = [*sorted((ROOT / "adapters" / "kubernetes").glob("*.py")), *sorted((K8S / "storage" / "login").glob("*.py"))]
 
 
 @pytest.mark.parametrize("module", MODULES, ids=lambda path: path.stem)
