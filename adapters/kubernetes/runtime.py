@@ -34,7 +34,7 @@ from adapters.kubernetes.pod import (
     pod_of,
 )  # fmt: skip
 from adapters.kubernetes.pool import Pool, Warm, Warmth
-from adapters.kubernetes.seen import Seen, Stage
+from adapters.kubernetes.seen import EVENTS, Seen, Stage
 from adapters.kubernetes.session import AttachSession, LogSession
 from adapters.kubernetes.spares import Spares
 from adapters.kubernetes.starts import Starts
@@ -90,7 +90,7 @@ class KubernetesRuntime:
         )  # fmt: skip
         self._events = Watch(
             self._cluster, "events", put=self._known.put_events, change=self._known.hear, longest_pause=longest_pause,
-            field_selector="involvedObject.kind=Pod",
+            field_selector=EVENTS,
         )  # fmt: skip
         self._attached: dict[RunId, AttachSession | LogSession] = {}
         self._read_out: set[str] = set()  # pods by uid whose last words were read from their log

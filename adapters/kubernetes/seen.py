@@ -137,6 +137,13 @@ def _born(meta: Json, status: Json) -> float:
     return datetime.fromisoformat(status.get("startTime") or meta["creationTimestamp"]).timestamp()
 
 
+USUAL = ("Scheduled", "Pulled", "Created", "Started", "Killing")
+"""The reasons of events that every healthy pod has: they say nothing that its status does not, and are most of all."""
+
+EVENTS = ",".join(["involvedObject.kind=Pod", *(f"reason!={reason}" for reason in USUAL)])
+"""The field selector of those that may say something."""
+
+
 def tell(event: Json) -> str:
     """What an event says about a pod's start, in words; empty when it says nothing new to a person."""
     reason, message = event.get("reason", ""), line(str(event.get("message", "")))

@@ -1,4 +1,4 @@
-"""`python -m tests.bench [store] [room] [agentd] [chats]`: measures here, prints a table, writes `bench.json`."""
+"""`python -m tests.bench [store | room | chats | agentd | kubernetes]…`: measures here, prints, writes `bench.json`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import agentd, chats, room, store
+from tests.bench import agentd, chats, kubernetes, room, store
 from tests.bench.rows import Row, table
 
 BENCHES: dict[str, Callable[[], Coroutine[None, None, list[Row]]]] = {
@@ -21,6 +21,7 @@ BENCHES: dict[str, Callable[[], Coroutine[None, None, list[Row]]]] = {
     "room": room.measure,
     "chats": chats.measure,
     "agentd": agentd.measure,
+    "kubernetes": kubernetes.measure,
 }
 FILES = 4096
 

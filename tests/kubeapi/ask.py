@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -26,6 +27,8 @@ class Call:
     name: str = ""
     query: Mapping[str, str] = field(default_factory=dict)
     status: int = 0
+    at: float = field(default_factory=time.monotonic)
+    """When it came in, by the clock that all processes of a machine share."""
 
     @property
     def right(self) -> tuple[str, str]:

@@ -338,7 +338,7 @@ class Life:
         self.places.root.mkdir(parents=True, exist_ok=True)
         log = Log(self.places.root / f"{self.restarts}.log")
         self.logs.append(log)
-        container = Container(log)
+        container = self._node.container(log)
         self._since = now()
         try:
             cwd = self.places.here(about.get("workingDir") or "/")

@@ -13,7 +13,9 @@ from fnmatch import fnmatch
 from pathlib import Path
 
 from tests.kubeapi.command import AGENT_IMAGE, Image
+from tests.kubeapi.container import Container
 from tests.kubeapi.life import Doom, Life
+from tests.kubeapi.log import Log
 from tests.kubeapi.refusal import Json
 from tests.kubeapi.sorts import CLAIMS, CONFIG_MAPS, EVENTS, NODES, PODS, SECRETS
 from tests.kubeapi.stock import Change, Stock, now
@@ -43,6 +45,8 @@ class Node:
         """The kubelet does not answer: no attach, no logs, no news of pods. Containers go on."""
         self.hollow = False
         """Containers are said to run and are not there: for measuring with thousands of pods."""
+        self.container: Callable[[Log], Container] = Container
+        """How a container comes to be; a bench plays hundreds of them in one process."""
         self.pull_seconds = 0.0
         """How long a pod is in ContainerCreating."""
         self.retry_seconds = 0.1

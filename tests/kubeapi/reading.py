@@ -10,6 +10,7 @@ import base64
 import json
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -55,7 +56,7 @@ class Lists:
 
     def __init__(self, stock: Stock) -> None:
         self._stock = stock
-        self._pages: dict[int, list[Thing]] = {}
+        self._pages: dict[tuple[Sort, str, int], list[Thing]] = {}
 
     def answer(self, target: Target, query: Mapping[str, str]) -> bytes:
         """The list as it is sent. Raises `Refusal`."""
@@ -66,7 +67,7 @@ class Lists:
         page = found[start : start + limit] if limit else found[start:]
         meta: Json = {"resourceVersion": str(version)}
         if len(page) < len(found) - start:
-            self._pages[version] = things
+            self._pages[target.sort, target.namespace, version] = things
             while len(self._pages) > KEPT_PAGES:
                 del self._pages[next(iter(self._pages))]
             token = json.dumps({"rv": version, "start": start + limit})
@@ -85,9 +86,10 @@ class Lists:
                 version, start = int(token["rv"]), int(token["start"])
             except (ValueError, KeyError, TypeError):
                 raise refusal.bad_request("continue key is not valid") from None
-            if version < self._stock.compacted or version not in self._pages:
+            kept = self._pages.get((target.sort, target.namespace, version))
+            if version < self._stock.compacted or kept is None:
                 raise refusal.expired(LIST_TOO_OLD)
-            return version, self._pages[version], start
+            return version, kept, start
         if asked is not None and asked > self._stock.version:
             raise refusal.internal(f"Too large resource version: {asked}, current: {self._stock.version}", code=504)
         exact = query.get("resourceVersionMatch") == "Exact"
@@ -138,15 +140,16 @@ class Watches:
         await response.prepare(request)
         watch = Watch(target, response, transport)
         self.open.append(watch)
+        limit = float(query.get("timeoutSeconds") or self.longest_seconds)
         try:
-            limit = float(query.get("timeoutSeconds") or self.longest_seconds)
-            try:
-                if expire:
-                    raise refusal.expired(f"too old resource version: {asked} ({self._stock.version})")
-                await self._stream(watch, match, asked, query=query, until=time.monotonic() + limit)
-            except Refusal as refused:
-                await response.write(_line("ERROR", json.dumps(refused.status).encode()))
-            await response.write_eof()
+            with suppress(ConnectionError):  # the client has gone while it was told something
+                try:
+                    if expire:
+                        raise refusal.expired(f"too old resource version: {asked} ({self._stock.version})")
+                    await self._stream(watch, match, asked, query=query, until=time.monotonic() + limit)
+                except Refusal as refused:
+                    await response.write(_line("ERROR", json.dumps(refused.status).encode()))
+                await response.write_eof()
         finally:
             self.open.remove(watch)
         return response

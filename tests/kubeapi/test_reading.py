@@ -89,6 +89,18 @@ async def test_a_list_comes_in_pages_of_one_moment(api: KubeApi, kube: Client) -
     assert (code, json.loads(words)["reason"]) == (410, "Expired")
 
 
+async def test_pages_of_two_lists_at_one_moment_are_each_their_own(api: KubeApi, kube: Client) -> None:
+    api.node.no_room = "1 Insufficient memory."
+    for number in range(3):
+        await kube.create(pod(f"r-{number}"))
+    await api.until(lambda: all(api.events(f"r-{n}") for n in range(3)))
+    pods = await kube.core.list_namespaced_pod(SPACE, limit=1)
+    events = await kube.core.list_namespaced_event(SPACE, limit=1)
+    assert pods.metadata.resource_version == events.metadata.resource_version
+    rest = await kube.core.list_namespaced_pod(SPACE, limit=9, _continue=pods.metadata._continue)
+    assert [item.metadata.name for item in rest.items] == ["r-1", "r-2"]
+
+
 async def test_selectors(kube: Client) -> None:
     await kube.running(pod("r-1"))
     body = pod("r-2")

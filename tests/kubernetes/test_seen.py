@@ -9,7 +9,7 @@ import pytest
 
 from adapters.kubernetes.errors import trouble
 from adapters.kubernetes.known import Known
-from adapters.kubernetes.seen import Stage, see, tell
+from adapters.kubernetes.seen import EVENTS, USUAL, Stage, see, tell
 from orchestrator.errors import Broken, Busy, Gone, Refused, Trouble
 from orchestrator.nouns import RunId
 
@@ -118,6 +118,12 @@ def test_events_explain_what_the_status_leaves_open_and_nothing_else() -> None:
     assert "late" in now.words
     known.change("MODIFIED", pod(RUNNING))
     assert [seen.words for seen in known.all().values()] == [""]
+
+
+@pytest.mark.parametrize("reason", USUAL)
+def test_events_that_are_not_asked_for_would_have_said_nothing(reason: str) -> None:
+    assert not tell(event(reason, "words"))
+    assert f"reason!={reason}" in EVENTS
 
 
 def test_a_watch_that_is_behind_brings_nobody_back() -> None:
