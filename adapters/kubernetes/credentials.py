@@ -29,6 +29,9 @@ LOGIN = "agent-login"
 """The Secret in which agents find the shared login, and the Lease of who may renew it."""
 
 LOGIN_FOLDER = "/login"
+MASKED = "AGENT_SECRETS"
+"""By this variable agentd knows the folder whose credentials it masks, renewed ones, too."""
+
 HOME = "/state/home"
 """Where the CLIs have their home: agentd makes it, and it outlives the container."""
 
@@ -101,6 +104,7 @@ def _login() -> Grant:
     mount = {"name": "login", "mountPath": LOGIN_FOLDER, "readOnly": True}
     return Grant(
         "login",
+        env=({"name": MASKED, "value": LOGIN_FOLDER},),
         volumes=({"name": "login", "secret": {"secretName": LOGIN, "defaultMode": 0o440}},),
         mounts=(mount,),
         before=(

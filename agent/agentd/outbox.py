@@ -11,7 +11,7 @@ import hashlib
 import os
 import stat
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -38,10 +38,12 @@ class Look:
 class Outbox:
     """`ready` finds files, `take` makes the reports of one; the same report has the same reference in every life."""
 
-    def __init__(self, folder: Path, copy: Path, *, secrets: tuple[str, ...], refs: Iterable[str]) -> None:
+    def __init__(
+        self, folder: Path, copy: Path, *, secrets: Callable[[], tuple[str, ...]], refs: Iterable[str]
+    ) -> None:
         self._folder = folder
         self._copy = copy
-        self._secrets = tuple(secret.encode() for secret in secrets)
+        self._secrets = secrets
         self._handed = {ref for ref in refs if ref.startswith(REF)}
         self._seen: dict[Path, tuple[Look, float]] = {}  # files at rest or not, and since when they look like this
         self._over: dict[Path, Look] = {}  # handed over or refused, as they looked then
@@ -143,12 +145,13 @@ class Outbox:
                 copy.write(chunk)
 
     def _betrays(self) -> bool:
-        longest = max(map(len, self._secrets), default=0)
+        secrets = tuple(secret.encode() for secret in self._secrets())
+        longest = max(map(len, secrets), default=0)
         before = b""
         with self._copy.open("rb") as file:
             while longest and (chunk := file.read(PIECE)):
                 window = before + chunk
-                if any(secret in window for secret in self._secrets):
+                if any(secret in window for secret in secrets):
                     return True
                 before = window[-longest:]
         return False

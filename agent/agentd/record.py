@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 
 from agent.agentd.disk import Patience
+from agent.agentd.hidden import Hidden
 from agent.agentd.journal import Journal
 from agent.agentd.printer import Printer
 from agent.agentd.shape import mask_live, mask_report
@@ -18,21 +19,21 @@ from agent.wire import Report, TextSoFar
 class Record:
     """`add` collects, `flush` makes durable everything collected, as one write. Do both while holding `desk`."""
 
-    def __init__(self, journal: Journal, printer: Printer, patience: Patience, *, secrets: tuple[str, ...]) -> None:
+    def __init__(self, journal: Journal, printer: Printer, patience: Patience, *, hidden: Hidden) -> None:
         self._journal = journal
         self._printer = printer
         self._patience = patience
-        self.secrets = secrets
+        self._hidden = hidden
         self.desk = asyncio.Lock()
         self._waiting: list[Mark] = []
 
     def add(self, report: Report, ref: str = "") -> None:
         """One more report for the next flush."""
-        self._waiting.append(Mark(mask_report(report, self.secrets), ref))
+        self._waiting.append(Mark(mask_report(report, self._hidden.now()), ref))
 
     def show(self, text: TextSoFar) -> None:
         """A live text, unless a report that is not durable yet comes before it."""
-        self._printer.show(mask_live(text, self.secrets))
+        self._printer.show(mask_live(text, self._hidden.now()))
 
     async def flush(self) -> None:
         """Returns when everything added is on disk, however long that takes."""

@@ -23,6 +23,8 @@ from agent.agentd.deadlines import Deadlines
 from agent.agentd.disk import Patience, replace
 from agent.agentd.ears import Ears
 from agent.agentd.group import end_adopted, end_group, read_note
+from agent.agentd.hidden import FOLDER as HIDDEN
+from agent.agentd.hidden import Hidden
 from agent.agentd.inbox import Inbox
 from agent.agentd.journal import Journal
 from agent.agentd.outbox import Outbox
@@ -85,7 +87,8 @@ class Life:
         self._outlet = Outlet(stdout)
         self._printer = Printer(self._outlet, self._journal, patience=self._patience, note=folder.path / "printed")
         self._patience.changed = self._printer.beat
-        self._record = Record(self._journal, self._printer, self._patience, secrets=secrets_of(os.environ))
+        self._hidden = Hidden(secrets_of(os.environ), folder=os.environ.get(HIDDEN, ""))
+        self._record = Record(self._journal, self._printer, self._patience, hidden=self._hidden)
         self._ears = Ears(Inlet(stdin), self._printer)
         self._uploads = Uploads(folder.workplace.uploads)
         self._reaper = Reaper()
@@ -208,7 +211,7 @@ class Life:
             return _bug(start.driver)
 
     async def _carry_out(self, start: Start) -> Ending:
-        self._record.secrets = secrets_of(os.environ, start.repositories)
+        self._hidden.know(secrets_of(os.environ, start.repositories))
         await either(self._clone(start.repositories), self._wish.wait())
         if (ending := self._wish.now()) is not None:
             return ending
@@ -237,7 +240,7 @@ class Life:
         outbox = Outbox(
             self._folder.workplace.outbox,
             self._folder.path / "handing",
-            secrets=self._record.secrets,
+            secrets=self._hidden.now,
             refs=self._journal.refs(),
         )
         session = Session(

@@ -19,6 +19,7 @@ from agent.agentd import journal as journal_module
 from agent.agentd.disk import Appender, Patience
 from agent.agentd.ears import Ears
 from agent.agentd.group import Note, end_group, started_at
+from agent.agentd.hidden import Hidden
 from agent.agentd.inbox import Inbox
 from agent.agentd.journal import Journal
 from agent.agentd.outbox import Outbox
@@ -250,6 +251,27 @@ def test_no_secret_survives_masking(before: str, after: str, cut: int) -> None:
     for length in range(6, len(SECRET)):
         assert not shown.startswith("…" + SECRET[-length:])
         assert not growing.endswith(SECRET[:length])
+
+
+def test_a_credential_that_is_renewed_is_hidden_and_so_is_the_old_one(tmp_path: Path) -> None:
+    def renew(token: str) -> None:  # as a kubelet does it
+        data = tmp_path / f"..{token}"
+        data.mkdir()
+        (data / "claude.json").write_text(f'{{"claudeAiOauth": {{"accessToken": "{token}", "scopes": ["inference"]}}}}')
+        (tmp_path / "..new").symlink_to(data.name)
+        (tmp_path / "..new").rename(tmp_path / "..data")
+
+    (tmp_path / "claude.json").symlink_to("..data/claude.json")
+    (tmp_path / "other.json").write_text("{torn")
+    hidden = Hidden(["x" * 20], folder=str(tmp_path))
+    assert hidden.now() == ("x" * 20,)
+    renew("token-of-the-morning")
+    assert set(hidden.now()) == {"x" * 20, "token-of-the-morning"}
+    renew("the-token-of-the-evening")
+    assert hidden.now()[0] == "the-token-of-the-evening"
+    hidden.know(["y" * 13])
+    assert set(hidden.now()) == {"the-token-of-the-evening", "token-of-the-morning", "x" * 20, "y" * 13}
+    assert Hidden(["x" * 20], folder=str(tmp_path / "nowhere")).now() == ("x" * 20,)
 
 
 def test_masking_reaches_every_text_and_no_identity() -> None:
@@ -491,14 +513,14 @@ def handed(outbox: Outbox, *, turn_over: bool = True) -> list[Any]:
 def test_an_outbox_hands_over_once_and_a_changed_file_again(tmp_path: Path) -> None:
     folder = tmp_path / "outbox"
     folder.mkdir()
-    outbox = Outbox(folder, tmp_path / "copy", secrets=(SECRET,), refs=())
+    outbox = Outbox(folder, tmp_path / "copy", secrets=lambda: (SECRET,), refs=())
     (folder / "a.txt").write_text("one")
     assert handed(outbox, turn_over=False) == []  # it may still be growing
     (first,) = handed(outbox)
     assert isinstance(first, FilePiece)
     assert (first.name, first.size, first.last) == ("a.txt", 3, True)
     assert handed(outbox) == []
-    reborn = Outbox(folder, tmp_path / "copy", secrets=(), refs=[f"file:{first.file}:0"])
+    reborn = Outbox(folder, tmp_path / "copy", secrets=tuple, refs=[f"file:{first.file}:0"])
     assert handed(reborn) == []
     (folder / "a.txt").write_text("another")
     (second,) = handed(outbox)
@@ -520,12 +542,12 @@ def test_a_tree_in_the_outbox_is_looked_at_in_part(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr("agent.agentd.outbox.MOST_SEEN", 70)
     for number in range(100):
         (tmp_path / str(number)).touch()
-    outbox = Outbox(tmp_path, tmp_path.with_name("copy"), secrets=(), refs=())
+    outbox = Outbox(tmp_path, tmp_path.with_name("copy"), secrets=tuple, refs=())
     assert len(outbox.ready(turn_over=True)) == 70
 
 
 def test_too_many_files_are_said_once(tmp_path: Path) -> None:
-    outbox = Outbox(tmp_path, tmp_path.with_name("copy"), secrets=(), refs=())
+    outbox = Outbox(tmp_path, tmp_path.with_name("copy"), secrets=tuple, refs=())
     for number in range(60):
         (tmp_path / f"{number}").touch()
     reports = handed(outbox)
@@ -536,7 +558,7 @@ def test_too_many_files_are_said_once(tmp_path: Path) -> None:
 def test_files_of_former_lives_do_not_count_as_too_many(tmp_path: Path) -> None:
     folder = tmp_path / "outbox"
     folder.mkdir()
-    outbox = Outbox(folder, tmp_path / "copy", secrets=(), refs=())
+    outbox = Outbox(folder, tmp_path / "copy", secrets=tuple, refs=())
     refs: list[str] = []
     for turn in range(2):
         for number in range(30):
@@ -544,7 +566,7 @@ def test_files_of_former_lives_do_not_count_as_too_many(tmp_path: Path) -> None:
         refs += [f"file:{piece.file}:0" for piece in handed(outbox)]
     assert len(refs) == 60
     (folder / "new").write_text("new")
-    reborn = Outbox(folder, tmp_path / "copy", secrets=(), refs=refs)
+    reborn = Outbox(folder, tmp_path / "copy", secrets=tuple, refs=refs)
     assert [report.name for report in handed(reborn)] == ["new"]
 
 
@@ -552,7 +574,7 @@ def test_a_hand_over_that_broke_off_goes_on(tmp_path: Path) -> None:
     folder = tmp_path / "outbox"
     folder.mkdir()
     (folder / "big").write_bytes(b"x" * (PIECE * 2 + 1))
-    outbox = Outbox(folder, tmp_path / "copy", secrets=(), refs=())
+    outbox = Outbox(folder, tmp_path / "copy", secrets=tuple, refs=())
     (path,) = outbox.ready(turn_over=True)
     outbox.remember(next(outbox.take(path)).ref)
     assert [(piece.offset, piece.last) for piece in handed(outbox)] == [(PIECE, False), (2 * PIECE, True)]

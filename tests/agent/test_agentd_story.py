@@ -236,6 +236,20 @@ async def test_secrets_are_masked_in_everything(tmp_path: Path) -> None:
     assert not [live for live in pod.live if isinstance(live, TextSoFar) and SECRET[:12] in live.text]
 
 
+async def test_a_login_is_masked_as_well_as_a_key(tmp_path: Path) -> None:
+    login = tmp_path / "login"
+    login.mkdir()
+    (login / "claude.json").write_text(json.dumps({"claudeAiOauth": {"accessToken": SECRET}}))
+    script = write_script(tmp_path, {"say": f"it is {SECRET}"}, {"file": "login.txt", "content": f"={SECRET}"})
+    async with Pod(tmp_path / "pod", env={"AGENT_SECRETS": str(login)}) as pod:
+        await pod.start(script=script)
+        await pod.until(TurnEnded)
+        await pod.stop()
+    assert pod.all(Wrote)[0].text == "it is •••"
+    assert pod.all(FilePiece) == []
+    assert SECRET not in (pod.state / "journal").read_text()
+
+
 def make_repository(folder: Path, *, file: str = "README.md") -> Path:
     """A repository with one commit."""
     folder.mkdir(parents=True)

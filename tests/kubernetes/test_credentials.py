@@ -12,8 +12,9 @@ import pytest
 
 from adapters.kubernetes import Door, Guest, KubernetesRuntime, Warm
 from adapters.kubernetes.checkup import checkup
-from adapters.kubernetes.credentials import HOME
+from adapters.kubernetes.credentials import HOME, MASKED
 from adapters.kubernetes.seen import see
+from agent.agentd.hidden import FOLDER as HIDDEN
 from agent.agentd.supervise import Folder
 from orchestrator.errors import Broken, Refused
 from orchestrator.nouns import Agent, RunId
@@ -125,9 +126,10 @@ async def test_an_agent_has_a_home_of_its_own_with_the_access_token(api: KubeApi
     assert not (home / ".config/opencode/opencode.json").exists()
 
 
-def test_the_home_is_where_agentd_has_it(tmp_path: Path) -> None:
+def test_the_names_are_those_of_agentd(tmp_path: Path) -> None:
     folder = Folder.make(tmp_path / "state", workspace=tmp_path / "work")
     assert str(folder.workplace.home.relative_to(tmp_path)) == HOME.removeprefix("/")
+    assert MASKED == HIDDEN
 
 
 async def test_without_a_login_nothing_is_started(api: KubeApi, runtime: KubernetesRuntime) -> None:

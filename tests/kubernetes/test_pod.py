@@ -101,7 +101,7 @@ def test_who_chose_one_kind_gets_no_other() -> None:
         "key": ["HOME", "ANTHROPIC_API_KEY"],
         "token-by-setting": ["HOME", "CLAUDE_CODE_OAUTH_TOKEN"],
         "gateway": ["HOME", "ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN"],
-        "login": ["HOME"],
+        "login": ["HOME", "AGENT_SECRETS"],
     }
 
 
