@@ -154,6 +154,7 @@ async def test_a_run_that_may_live_longer_than_what_waits_starts_cold(api: KubeA
         await full(api, runtime, 1)
         await runtime.start(RUN, long)
         assert carriers(api) == [RUN]
+        assert not [call for call in api.calls if call.verb == "patch"]
 
 
 async def test_another_profile_starts_cold_and_takes_none(api: KubeApi, live: Live) -> None:
