@@ -27,7 +27,7 @@ class Printer:
     def __init__(self, outlet: Outlet, journal: Journal, *, patience: Patience, note: Path) -> None:
         self.dropped = 0  # lines from the reader that made no sense
         self.confirmed = 0  # a reader said that it has everything up to here
-        self.moved = time.monotonic()  # when the reader last took or asked for something
+        self.moved = time.monotonic()  # when the reader last took some of the journal, or asked for something
         self._outlet = outlet
         self._journal = journal
         self._patience = patience
@@ -36,6 +36,7 @@ class Printer:
         self._cursor = self._last_cursor()
         self._chunk = memoryview(b"\n")  # closes what a former life left torn
         self._whole = True  # a line ends where the chunk ends
+        self._lasting = False  # the chunk is of the journal; a beat is taken by whoever drains stdout, for ever
         self._beat = True
         self._text: TextSoFar | None = None
         self._text_at = 0.0
@@ -88,13 +89,15 @@ class Printer:
             taken = self._outlet.write(self._chunk)
             self._chunk = self._chunk[taken:]
             if taken:
-                self.moved = time.monotonic()
+                if self._lasting:
+                    self.moved = time.monotonic()
                 await asyncio.sleep(0)
             else:
                 await self._outlet.writable()
 
     def _next(self) -> bytes:
         """What is to be printed now, at most a chunk. Empty: nothing."""
+        self._lasting = False
         if self._whole and self._beat:
             self._beat = False
             return self._live(Beat(self._journal.epoch, self._journal.n, self.dropped, self._patience.trouble))
@@ -104,6 +107,7 @@ class Printer:
             if self._whole:
                 self._keep_note()  # before this chunk: what it holds is not printed yet
             self._whole = data.endswith(b"\n")
+            self._lasting = True
             self._cursor += len(data)
             return data
         if self._text is not None and time.monotonic() - self._text_at >= LIVE_SECONDS:
