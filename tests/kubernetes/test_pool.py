@@ -289,6 +289,21 @@ async def test_a_run_that_is_stopped_leaves_no_claim_on_its_way(api: KubeApi, li
         assert carriers(api) == []
 
 
+async def test_a_claim_that_the_watch_has_not_told_of_is_found_when_the_run_is_stopped(
+    api: KubeApi, live: Live, door: Door
+) -> None:
+    async with live(1) as runtime, Cluster(door) as cluster:
+        await full(api, runtime, 1)
+        (name,) = idle(api)
+        api.fail("watch pods", Fault.hang(), times=9)
+        watching = len(api.calls)
+        api.watches.cut()
+        await api.until(lambda: any(call.right == ("watch", "pods") for call in api.calls[watching:]), within=PATIENCE)
+        await cluster.patch(name, {"metadata": {"labels": {"army/run": RUN, WARM: None}}})
+        await runtime.stop(RUN)
+        assert api.pod(name) is None
+
+
 @pytest.fixture
 async def bench(door: Door) -> AsyncIterator[tuple[Cluster, Known, Starts]]:
     """The parts without a watch: they know what they are told."""
@@ -461,6 +476,16 @@ async def test_the_pool_takes_nothing_that_a_run_waits_for(
             await api.until(lambda: idle(api), within=1.5)
         assert idle(api) == {}
         await runtime.start(RunId("r-2"), OTHER)
+
+
+async def test_when_a_run_has_ended_the_pool_does_not_wait_for_its_next_attempt(api: KubeApi, live: Live) -> None:
+    api.apply({**QUOTA, "spec": {"hard": {"pods": "1"}}})
+    async with live(1, pause=300.0) as runtime:
+        await full(api, runtime, 1)
+        await runtime.start(RUN, OTHER)
+        await api.until(lambda: "quota" in runtime.warmth().words, within=PATIENCE)
+        await runtime.stop(RUN)
+        await full(api, runtime, 1)
 
 
 async def test_a_pool_that_the_quota_keeps_small_says_so_once(api: KubeApi, live: Live) -> None:
