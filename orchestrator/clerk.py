@@ -19,7 +19,7 @@ from orchestrator.keys import anew, is_excuse, refused
 from orchestrator.nouns import Conversation, Lane, Letter, Message, MessageId
 from orchestrator.pacing import Budget
 from orchestrator.paying import LEAST_SECONDS, paying
-from orchestrator.place import NEVER, Dispatch, Errand, Hold, Page, Place, Row
+from orchestrator.place import NEVER, Dispatch, Errand, Hold, Page, Place, Row, Shown
 from orchestrator.ports import Change, Chat, Sent, Store
 from orchestrator.tasks import patiently, woken
 
@@ -29,6 +29,9 @@ T = TypeVar("T")
 
 LONGEST_TRYING = 6 * 3600.0
 """Seconds for which a letter is tried again while its platform is heard and fails over it; then the next one goes."""
+
+EDITS_A_PASS = 2
+"""Edits of pages that leave before something that nobody waits for, where both wait."""
 
 Bereft = Callable[[Letter, str], Coroutine[Any, Any, None]]
 """Sees to it that a letter whose conversation is no more is told elsewhere; gets the platform's words."""
@@ -90,19 +93,20 @@ class Clerk:
         if row and row.lane is not Lane.LIVE:
             return row.lane, lambda: self._send(row), None
         page, soon = place.next_page(now)
-        if (place.signs or row) and (page is None or place.passed <= place.edited):
-            return Lane.LIVE, lambda: self._pass(row), None
+        sign, settled = place.next_sign(now)
+        if (sign or row) and (page is None or place.drawn >= EDITS_A_PASS):
+            return Lane.LIVE, lambda: self._pass(sign, row), None
         if page:
             return page.lane, lambda: self._draw(page), None
-        return Lane.LIVE, None, min((time for time in (again, soon) if time is not None), default=None)
+        return Lane.LIVE, None, min((time for time in (again, soon, settled) if time is not None), default=None)
 
-    async def _pass(self, row: Row | None) -> None:
+    async def _pass(self, sign: Shown | None, row: Row | None) -> None:
         """Something that nobody waits for."""
-        if self.place.signs:
-            await self._sign()
+        self.place.drawn = 0
+        if sign:
+            await self._sign(sign)
         elif row:
             await self._send(row)
-        self.place.passed = asyncio.get_running_loop().time()
 
     async def _send(self, row: Row) -> None:
         item = row.items[0]
@@ -146,7 +150,7 @@ class Clerk:
             await patiently(lambda: self._store.delivered(letter.key, landed), what="a letter as delivered")
             page = self.place.pages.get(letter.key)
             if page:
-                page.id, page.dirty = landed, True
+                page.id, page.dirty, page.at = landed, True, asyncio.get_running_loop().time()
         self._taken.discard(letter.key)
         return True
 
@@ -218,10 +222,10 @@ class Clerk:
 
     # --- signs and pages ---------------------------------------------------------------------------------------------
 
-    async def _sign(self) -> None:
+    async def _sign(self, shown: Shown) -> None:
         """Show one sign. One that fails is lost: it was for the moment."""
-        key = next(iter(self.place.signs))
-        where, sign = self.place.signs.pop(key)
+        self.place.shown(shown)
+        where, sign = shown.where, shown.sign
         try:
             await self._within(lambda: self._chat.sign(where, sign), what=(where, "signs"))
         except (Gone, Refused) as why:
@@ -232,6 +236,7 @@ class Clerk:
     async def _draw(self, page: Page) -> None:
         """Send the newest look of a page, if it differs from the one that stands there."""
         self.place.pages.pop(page.key)
+        self.place.drawn += 1
         self.place.pages[page.key] = page  # to the end of the row: the others come first now
         try:
             if page.left:

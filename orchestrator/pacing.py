@@ -21,6 +21,10 @@ ALWAYS_LEFT = 1
 """Requests of a window that are left for `Lane.FIRST`, however much was used already; none where the reserve is 1."""
 
 
+DEAR_SECONDS = 2.0
+"""Requests are dear where fewer than one may leave in so long."""
+
+
 @dataclass(frozen=True, slots=True)
 class Spent:
     """A request, and whether it was a live edit."""
@@ -67,6 +71,10 @@ class Budget:
         """Whether half of what may leave in a window has left."""
         total, _ = self._used(now)
         return 2 * total >= self.pace.burst
+
+    def dear(self, now: float) -> bool:
+        """Whether a request is worth a short wait to be saved: few may leave, and many of them have."""
+        return self.pace.per > DEAR_SECONDS * self.pace.burst and self.busy(now)
 
     def _allowed(self, others: int, *, urgent: bool) -> int:
         return self.pace.burst if urgent else max(1, self.pace.burst - self._left(others))

@@ -24,6 +24,9 @@ RETRY_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 MOST_SIGNS = 100
 """Signs that wait in one place; older ones are dropped, they are only for the moment."""
 
+SIGN_SECONDS = 0.5
+"""Where requests are dear, a sign waits so long for the next one that takes its place."""
+
 NEVER = float("inf")
 
 BOARD_SECONDS = 1.0
@@ -130,24 +133,33 @@ class Row:
         return min(item.lane for item in self.items)
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """A sign that waits to be shown, not before `due`."""
+
+    where: Conversation
+    sign: Sign
+    due: float
+
+
 @dataclass(slots=True)
 class Place:
     """Everything that shares one budget, and the one task that sends it.
 
     Edits of pages and dashboards go in one even stream; the last one left at `edited`. Signs and letters that nobody
-    waits for take turns with them; the last of those left at `passed`. `failing` is what failed since something last
-    did not.
+    waits for take turns with them; `drawn` edits left since the last of those. `failing` is what failed since something
+    last did not.
     """
 
     budget: Budget
     rows: dict[tuple[Conversation, str], Row] = field(default_factory=dict)
-    signs: dict[tuple[object, ...], tuple[Conversation, Sign]] = field(default_factory=dict)
+    signs: dict[tuple[object, ...], Shown] = field(default_factory=dict)
     pages: dict[str, Page] = field(default_factory=dict)
     woken: asyncio.Event = field(default_factory=asyncio.Event)
     failing: set[Hashable] = field(default_factory=set)
     failures: int = 0
     edited: float = -NEVER
-    passed: float = -NEVER
+    drawn: int = 0
 
     def put(self, item: Item, now: float) -> None:
         """It comes behind all that wait in its row."""
@@ -182,13 +194,29 @@ class Place:
         self.failing.clear()
         self.failures = 0
 
-    def note(self, where: Conversation, sign: Sign) -> None:
-        """A sign is to be shown; it takes the place of an older one of its kind that still waits."""
+    def note(self, where: Conversation, sign: Sign, now: float) -> None:
+        """A sign is to be shown; it takes the place of an older one of its kind that still waits.
+
+        Where requests are dear, it waits a moment for the next one of its kind: that a message was seen is not worth
+        one when it is heard at once.
+        """
         key = (where, type(sign), sign.message if isinstance(sign, Receipt) else "")
-        self.signs.pop(key, None)
-        self.signs[key] = (where, sign)
+        old = self.signs.pop(key, None)
+        due = old.due if old else now + (SIGN_SECONDS if self.budget.dear(now) else 0.0)
+        self.signs[key] = Shown(where, sign, due)
         while len(self.signs) > MOST_SIGNS:
             del self.signs[next(iter(self.signs))]
+
+    def next_sign(self, now: float) -> tuple[Shown | None, float | None]:
+        """The sign whose turn it is, or the seconds until one is due (None: none waits)."""
+        first = min(self.signs.values(), key=lambda shown: shown.due, default=None)
+        if first is None or first.due <= now:
+            return first, None
+        return None, first.due - now
+
+    def shown(self, sign: Shown) -> None:
+        """It waits no longer."""
+        self.signs = {key: other for key, other in self.signs.items() if other is not sign}
 
     def next_item(self, now: float) -> tuple[Row | None, float | None]:
         """The row whose turn it is, or the seconds until one is tried again (None: none waits).

@@ -81,8 +81,9 @@ class PostOffice:
         place = self._place(where)
         if place is None:
             return
-        if not (isinstance(sign, Typing) and place.budget.busy(asyncio.get_running_loop().time())):
-            place.note(where, sign)
+        now = asyncio.get_running_loop().time()
+        if not (isinstance(sign, Typing) and place.budget.busy(now)):
+            place.note(where, sign, now)
             place.woken.set()
 
     async def errand(self, where: Conversation, run: Callable[[Chat], Awaitable[Any]]) -> Any:

@@ -188,3 +188,18 @@ async def test_a_sign_that_fails_is_gone_and_holds_up_nothing() -> None:
         await until(lambda: post.chat.posts)
         assert now() - at < 3
         assert not post.chat.signs
+
+
+async def test_where_requests_are_dear_a_message_that_is_heard_at_once_is_marked_once() -> None:
+    async with Post(chat=FakeChat("fake", pace=GROUP)).open() as post:
+        seen, heard = (Receipt(MessageId("m"), got) for got in (Got.SEEN, Got.HEARD))
+        post.office.sign(HERE, seen)
+        await until(lambda: post.chat.signs)
+        assert now() < 0.1, "nothing is dear yet"
+        await post.send(*[Letter(f"n{n}", HERE, Message(text=str(n))) for n in range(9)])
+        await until(lambda: len(post.chat.posts) == 9)
+        post.office.sign(HERE, seen)
+        await asyncio.sleep(0.2)
+        post.office.sign(HERE, heard)
+        await asyncio.sleep(5)
+        assert [sign for _, sign in post.chat.signs] == [seen, heard]
