@@ -1,4 +1,4 @@
-"""`python -m tests.bench [store | room | chats | agentd | kubernetes]…`: measures here, prints, writes `bench.json`."""
+"""`python -m tests.bench [NAME…]`, of those below: measures here, prints a table, writes `bench.json`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench import agentd, chats, kubernetes, room, store
+from tests.bench import agentd, chats, kubernetes, room, store, warm
 from tests.bench.rows import Row, table
 
 BENCHES: dict[str, Callable[[], Coroutine[None, None, list[Row]]]] = {
@@ -22,6 +22,7 @@ BENCHES: dict[str, Callable[[], Coroutine[None, None, list[Row]]]] = {
     "chats": chats.measure,
     "agentd": agentd.measure,
     "kubernetes": kubernetes.measure,
+    "warm": warm.measure,
 }
 FILES = 4096
 
