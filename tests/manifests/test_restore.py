@@ -82,7 +82,7 @@ async def test_what_was_said_comes_back_from_a_backup_that_was_made_while_the_bo
         upload = await me.upload("notes.txt", b"what was handed over")
         run = await me.launch("rehearsal", "show me around")
         await me.say(run, "and look at this", files=[upload])
-        await me.sees(run, lambda looks: any("look at this" in look.text for look in looks))
+        await me.sees(run, lambda looks: any("look at this" in look.text for look in looks), seconds=60)
         said = await desk.type(block("Back it up"))
         assert "The copy is whole." in said
         assert "So are the files." in said
@@ -90,7 +90,7 @@ async def test_what_was_said_comes_back_from_a_backup_that_was_made_while_the_bo
         kept = {path.name.partition("-")[0] for path in (desk.home / "army").iterdir()}
         assert kept == {"army", "files"}
         await me.say(LOBBY, "/launch rehearsal after the backup")
-        await me.sees(LOBBY, lambda looks: any("after the backup" in look.text for look in looks))
+        await me.sees(LOBBY, lambda looks: any("after the backup" in look.text for look in looks), seconds=60)
         await bot.close()
         whole = (desk.data / "army.db").read_bytes()
         (desk.data / "army.db").write_bytes(b"broken" + whole[6:])
@@ -102,7 +102,7 @@ async def test_what_was_said_comes_back_from_a_backup_that_was_made_while_the_bo
         assert "has the shape of version" in said
         assert (desk.data / "before" / "army.db").exists()
         await bot.start()
-        looks = await me.sees(run, lambda looks: any("look at this" in look.text for look in looks))
+        looks = await me.sees(run, lambda looks: any("look at this" in look.text for look in looks), seconds=60)
         assert looks
         assert not any("after the backup" in look.text for look in await me.looks(LOBBY))
         files = [path.read_bytes() for path in (desk.data / "files").rglob("*") if path.is_file()]

@@ -79,6 +79,14 @@ def test_every_block_can_be_typed_into_a_shell(commands: str) -> None:
     assert done.returncode == 0, done.stderr
 
 
+def test_every_table_is_whole() -> None:
+    """A row with a cell too many, or a blank line between two rows, shows as text."""
+    for table in re.findall(r"(?:^\|.*\n)+", TEXT, re.MULTILINE):
+        rows = [re.sub(r"`[^`]*`", "", row).count("|") for row in table.splitlines()]
+        assert re.fullmatch(r"\|[-|]+\|", table.splitlines()[1]), table
+        assert len(set(rows)) == 1, table
+
+
 def test_every_heading_that_it_links_to_is_there() -> None:
     headings = {
         re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-")
