@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from types import TracebackType
 from typing import Self
 from weakref import WeakValueDictionary
@@ -21,34 +21,18 @@ import structlog
 from adapters.kubernetes.claims import Claims
 from adapters.kubernetes.cluster import Cluster, Door
 from adapters.kubernetes.credentials import KubernetesCredentials
-from adapters.kubernetes.known import Known
-from adapters.kubernetes.pod import (
-    CONTAINER,
-    GRACE_SECONDS,
-    MANAGED,
-    RUN,
-    Guest,
-    check_name,
-    class_of,
-    isolation_of,
-    pod_of,
-)  # fmt: skip
+from adapters.kubernetes.news import News
+from adapters.kubernetes.pod import CONTAINER, GRACE_SECONDS, Guest, check_name, class_of, isolation_of, pod_of
 from adapters.kubernetes.pool import Pool, Warm, Warmth
-from adapters.kubernetes.seen import EVENTS, Seen, Stage
+from adapters.kubernetes.seen import Seen, Stage
 from adapters.kubernetes.session import AttachSession, LogSession
 from adapters.kubernetes.spares import Spares
 from adapters.kubernetes.starts import Starts
-from adapters.kubernetes.watch import Watch
 from orchestrator.errors import Broken, Busy, Gone, Refused
 from orchestrator.nouns import Agent, RunId
 from orchestrator.ports import Expiry, Pod
 
 log = structlog.get_logger()
-
-OURS = ",".join(f"{key}={value}" for key, value in MANAGED.items())
-LIST_SECONDS = 10.0
-DEAF_SECONDS = 90.0
-"""What was known so long ago is not said any more."""
 
 COME_SECONDS = 3.0
 """An attach waits so long for a pod that is coming before it says what it waits for."""
@@ -78,20 +62,13 @@ class KubernetesRuntime:
         self.credentials = KubernetesCredentials(self._cluster, guest, known=expiries)
         self._grace_seconds = grace_seconds
         self._come_seconds = come_seconds
-        self._known = Known()
+        self._news = News(self._cluster, longest_pause=longest_pause)
+        self._known = self._news.known
         self._spares = Spares(self._cluster, self._known)
         self._claims = Claims(self._cluster, self._known, self._spares)
         self._pool = Pool(self._cluster, self._known, self._spares, guest, warm)
         self._starts = Starts(self._cluster, self._known, self._claims, make_room=self._pool.make_room)
         self._warm = warm
-        self._pods = Watch(
-            self._cluster, "pods", put=self._known.put, change=self._known.change, longest_pause=longest_pause,
-            label_selector=OURS,
-        )  # fmt: skip
-        self._events = Watch(
-            self._cluster, "events", put=self._known.put_events, change=self._known.hear, longest_pause=longest_pause,
-            field_selector=EVENTS,
-        )  # fmt: skip
         self._attached: dict[RunId, AttachSession | LogSession] = {}
         self._read_out: set[str] = set()  # pods by uid whose last words were read from their log
         self._waiting_since: dict[str, float] = {}
@@ -103,8 +80,7 @@ class KubernetesRuntime:
     async def __aenter__(self) -> Self:
         await self._cluster.__aenter__()
         await self._tasks.__aenter__()
-        keeping = (self._pods.run, self._events.run, self._keep_warm)
-        self._watching = [self._tasks.create_task(keep()) for keep in keeping]
+        self._watching = [self._tasks.create_task(keep()) for keep in (self._news.follow, self._keep_warm)]
         return self
 
     async def __aexit__(
@@ -134,9 +110,9 @@ class KubernetesRuntime:
     async def start(self, run: RunId, agent: Agent, *, again: bool = False) -> None:
         """See `orchestrator.ports.Runtime`. That a pod has its name, or its label, means that it is done."""
         body = pod_of(run, agent, self._guest)
-        await self._listed()  # a former life of the bot may have claimed a pod for it
+        await self._news.listed()  # a former life of the bot may have claimed a pod for it
         async with self._alone(run):
-            seen = await self._look(run) if again else self._known.get(run)
+            seen = await self._news.look(run) if again else self._known.get(run)
             for _ in range(3):  # each turn the cluster may have been faster than what we knew
                 if seen is None:
                     if again:
@@ -145,7 +121,7 @@ class KubernetesRuntime:
                     if await self._starts.begin(run, body):
                         await self._hand(run, agent)
                         return
-                    seen = await self._look(run, sure=True)
+                    seen = await self._news.look(run, sure=True)
                 elif await self._stands(seen, again=again):
                     self._starts.stands(run)
                     await self._hand(run, agent)
@@ -160,14 +136,14 @@ class KubernetesRuntime:
             if (session := self._attached.get(run)) is not None:
                 session.close()
             await self._starts.forget(run)
-            seen = await self._look(run, sure=True)
+            seen = await self._news.look(run, sure=True)
             while seen is not None and seen.ours:
                 await self._end(seen)
                 seen = self._known.get(run)
 
     async def pods(self) -> Mapping[RunId, Pod]:
         """See `orchestrator.ports.Runtime`. No call: what the watch has told. Those without a run are none of it."""
-        await self._hearing()
+        await self._news.heard()
         return {run: Pod(alive=seen.alive, words=seen.words) for run, seen in self._known.all().items() if seen.ours}
 
     @asynccontextmanager
@@ -230,7 +206,7 @@ class KubernetesRuntime:
 
     async def _ready(self, run: RunId) -> Seen:
         """The pod when its container runs, or has said all."""
-        seen = await self._look(run)
+        seen = await self._news.look(run)
         if seen is not None and seen.stage in {Stage.COMING, Stage.RESTARTING}:
             before = seen
             try:
@@ -298,46 +274,11 @@ class KubernetesRuntime:
             return True
         return False
 
-    # --- knowing ---
-
-    async def _look(self, run: RunId, *, sure: bool = False) -> Seen | None:
-        """What is known of the run's pod; the cluster is asked where nothing is, or it must be sure."""
-        await self._hearing()
-        seen = self._known.get(run)
-        if seen is not None and not sure:
-            return seen
-        if seen is not None:
-            pod = await self._cluster.pod(seen.name)
-            if pod is None or pod["metadata"]["uid"] != seen.uid:
-                self._known.bury(seen)
-        else:
-            page = await self._cluster.page("pods", label_selector=f"{OURS},{RUN}={run}")
-            pod = next(iter(page.get("items") or []), None) or await self._cluster.pod(run)
-        if pod is not None:
-            self._known.learn(pod)
-        return self._known.get(run)
-
-    async def _listed(self) -> None:
-        """Return when all pods were listed once. Raises `Broken` as soon as that fails."""
-        with suppress(TimeoutError):
-            async with asyncio.timeout(LIST_SECONDS):
-                await self._pods.answered.wait()
-        if not self._pods.listed.is_set():
-            raise Broken(str(self._pods.trouble or "The cluster's API has not answered yet."))
+    # --- keeping ---
 
     async def _keep_warm(self) -> None:
-        await self._pods.listed.wait()
+        await self._news.begun()
         await self._pool.run()
-
-    async def _hearing(self) -> None:
-        """Return when the pods were listed and are still followed. Raises `Broken` where what is known is old."""
-        try:
-            async with asyncio.timeout(LIST_SECONDS):
-                await self._pods.listed.wait()
-        except TimeoutError:
-            raise Broken(str(self._pods.trouble or "The cluster's API has not answered yet.")) from None
-        if self._pods.trouble is not None and time.monotonic() - self._pods.heard > DEAF_SECONDS:
-            raise Broken(str(self._pods.trouble))
 
     def _alone(self, run: RunId) -> asyncio.Lock:
         """The lock of everything that changes this run; it goes when nobody holds it."""

@@ -50,13 +50,13 @@ class Watch:
         self.heard = 0.0  # monotonic seconds when the server last said something
         self.trouble: Trouble | None = None
         self.lists = 0
+        self.version = ""  # how far it was followed
         self._cluster = cluster
         self._what = what
         self._filters = filters
         self._put = put
         self._change = change
         self._longest_pause = longest_pause
-        self._version = ""
 
     async def run(self) -> None:
         """Follow for ever."""
@@ -64,12 +64,12 @@ class Watch:
         while True:
             began = time.monotonic()
             try:
-                if not self._version:
+                if not self.version:
                     await self._list()
                 await self._follow()
             except Expired:
                 log.info("the cluster forgot our place; listing again", what=self._what)
-                self._version = ""
+                self.version = ""
             except Trouble as why:
                 if self.trouble is None:
                     log.warning("the cluster is not heard", what=self._what, why=str(why))
@@ -95,7 +95,7 @@ class Watch:
                 break
         self.lists += 1
         self._put(items)
-        self._version = page["metadata"]["resourceVersion"]
+        self.version = page["metadata"]["resourceVersion"]
         self._well()
         self.listed.set()
         self.answered.set()
@@ -103,7 +103,7 @@ class Watch:
     async def _follow(self) -> None:
         lines = Lines(MAX_EVENT)
         async with self._cluster.watch(
-            self._what, after=self._version, seconds=WATCH_SECONDS, **self._filters
+            self._what, after=self.version, seconds=WATCH_SECONDS, **self._filters
         ) as chunks:
             self._well()
             async for chunk in chunks:
@@ -123,7 +123,7 @@ class Watch:
             if thing.get("code") == 410:
                 raise Expired
             raise trouble(thing.get("code", 500), json.dumps(thing), doing=f"to watch the {self._what}")
-        self._version = thing["metadata"]["resourceVersion"]
+        self.version = thing["metadata"]["resourceVersion"]
         if kind != "BOOKMARK":
             self._change(kind, thing)
 

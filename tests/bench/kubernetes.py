@@ -211,11 +211,11 @@ async def _followed(played: Played, size: int) -> list[Row]:
     async with KubernetesRuntime(played.door, GUEST) as runtime:
         assert len(await runtime.pods()) == size
         listed = time.monotonic() - began
-        version = runtime._pods._version
+        version = runtime._news.version
         processor = time.process_time()
         told = await played.do("touch", times=CHANGES)
         async with asyncio.timeout(WAIT_SECONDS):
-            while int(runtime._pods._version) < int(version) + CHANGES:  # noqa: ASYNC110 - it has no bell
+            while int(runtime._news.version) < int(version) + CHANGES:  # noqa: ASYNC110 - it has no bell
                 await asyncio.sleep(0.002)
         processor = time.process_time() - processor
     calls = (await played.do("calls"))["counts"]
