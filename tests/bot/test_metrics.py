@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -11,10 +11,12 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from adapters.kubernetes import Warmth
+from bot.countdown import Countdown
 from bot.metrics import RoomMetrics
 from orchestrator.core import Orchestrator, Rules
+from orchestrator.errors import Broken
 from orchestrator.gate import Gate
-from orchestrator.ports import Chat
+from orchestrator.ports import Chat, Expiry
 from tests.botapi import Fault, Kind
 from tests.discord_chat.stage import TOKEN, Home
 from tests.discordapi import Discord
@@ -114,19 +116,50 @@ async def recovers(s: Scene, scraped: Scraped) -> None:
     assert (scraped().silence or 0) < 1
 
 
-def test_the_pods_that_wait_are_told_where_there_are_any() -> None:
-    def room() -> Orchestrator:
-        return Orchestrator(
-            store=MemoryStore(),
-            notes=MemoryNotes(),
-            artifacts=MemoryArtifacts(),
-            chats={},
-            runtime=FakeRuntime(),
-            gate=Gate({}),
-            clock=lambda: DAY_ONE,
-            rules=Rules(),
-        )
+def room() -> Orchestrator:
+    return Orchestrator(
+        store=MemoryStore(),
+        notes=MemoryNotes(),
+        artifacts=MemoryArtifacts(),
+        chats={},
+        runtime=FakeRuntime(),
+        gate=Gate({}),
+        clock=lambda: DAY_ONE,
+        rules=Rules(),
+    )
 
+
+async def test_the_end_of_a_credential_is_told_and_kept_while_it_cannot_be_asked() -> None:
+    answers: list[Sequence[Expiry] | Broken] = [
+        [Expiry("login", DAY_ONE + 5, "")],
+        Broken("The cluster is away."),
+        [Expiry("token", DAY_ONE + 9, "")],
+    ]
+
+    async def ask() -> Sequence[Expiry]:
+        answer = answers.pop(0)
+        if isinstance(answer, Broken):
+            raise answer
+        return answer
+
+    def told() -> list[str]:
+        lines = RoomMetrics(room(), countdown=countdown).text().decode().splitlines()
+        return [line for line in lines if line.startswith("army_credential")]
+
+    countdown = Countdown(ask, known=[Expiry("key", DAY_ONE + 1, "")])
+    name = "army_credential_expiry_timestamp_seconds"
+    assert told() == [f'{name}{{credential="key"}} 1.800000001e+09']
+    async with countdown.going():
+        await asyncio.sleep(1)
+        assert [expiry.name for expiry in countdown.expiries] == ["login"]
+        await asyncio.sleep(300)
+        assert [expiry.name for expiry in countdown.expiries] == ["login"]
+        await asyncio.sleep(300)
+        assert [expiry.name for expiry in countdown.expiries] == ["token"]
+    assert len(told()) == 1
+
+
+def test_the_pods_that_wait_are_told_where_there_are_any() -> None:
     assert "army_warm" not in RoomMetrics(room()).text().decode()
     told = RoomMetrics(room(), warmth=lambda: Warmth(3, 2, 7, 1, "the quota is full")).text().decode().splitlines()
     assert {line for line in told if line.startswith("army_warm") and "_created" not in line} == {

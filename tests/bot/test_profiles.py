@@ -26,6 +26,7 @@ def test_everything_can_be_written() -> None:
     repositories = ["https://example.org/a.git"]
     budget_usd = 2
     permission = "locked"
+    credential = "gateway"
     limits = { life = 3600, idle = 60.5 }
     """
     assert read_agents(text, source="mine.toml") == [
@@ -36,9 +37,19 @@ def test_everything_can_be_written() -> None:
             repositories=("https://example.org/a.git",),
             budget_usd=2.0,
             permission="locked",
+            credential="gateway",
             limits=Limits(life=3600, idle=60.5),
         )
     ]
+
+
+def test_an_unknown_credential_is_told_with_those_that_are_known() -> None:
+    words = told('[a]\ndriver = "claude"\ncredential = "password"')
+    assert words == (
+        "agents.toml, agent 'a': credential 'password' is none of key, token, gateway, login; leave it out for "
+        "whatever is set."
+    )
+    assert "credential ['key'] is none of" in told('[a]\ndriver = "claude"\ncredential = ["key"]')
 
 
 def test_all_mistakes_are_told_with_their_place() -> None:

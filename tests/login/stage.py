@@ -132,7 +132,7 @@ class House:
         return await asyncio.create_subprocess_exec(
             sys.executable, "-I", str(SCRIPT), command, "--shared", str(self.shared), "--home", str(self.home),
             "--seen", str(self.seen), "--claude", str(self.claude), "--api", self.api.url,
-            "--account", str(self._account), env={**os.environ, "ANTHROPIC_API_KEY": "no", **self.env},
+            "--account", str(self._account), env={"PATH": os.environ["PATH"], "ANTHROPIC_API_KEY": "no", **self.env},
             stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
 

@@ -163,6 +163,22 @@ async def test_a_mark_that_may_not_stand_means_that_nothing_is_spent(
     assert (tokens.spent, house.told("spending")) == ([], "")
 
 
+async def test_its_role_grants_what_it_needs_and_nothing_else(house: House, api: KubeApi) -> None:
+    put(house.home / ".claude/.credentials.json", login(1))
+    assert (await house.run("store")).code == 0
+    assert (await house.run("renew")).code == 0
+    needed = {(wish.group, wish.resource, wish.verb) for wish in api.wishes}
+    granted = {
+        (group, resource, verb)
+        for rule in api.rbac
+        for group in rule["apiGroups"]
+        for resource in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    assert needed == granted
+    assert {wish.name for wish in api.wishes} == {"agent-login", ""}, "the empty one is that of a new Lease"
+
+
 def test_both_sides_speak_of_the_same_things() -> None:
     """The bot's adapter and the refresher share no code: one is in the bot's image, the other in the agents'."""
     main = (SCRIPT / "__main__.py").read_text("utf-8")

@@ -162,8 +162,7 @@ async def test_storing_and_renewing_take_turns(low: House, tokens: Tokens) -> No
 
 async def test_the_punishment_is_real(low: House, tokens: Tokens) -> None:
     """The endpoint itself: the same token once more ends the family, as without a lease it would."""
-    env = {**os.environ, **low.env, "CLAUDE_CONFIG_DIR": str(low.shared / ".claude")}
-    env.pop("ANTHROPIC_API_KEY", None)
+    env = {"PATH": os.environ["PATH"], **low.env, "CLAUDE_CONFIG_DIR": str(low.shared / ".claude")}
     for hours in (0, 0):
         put(low.shared / ".claude/.credentials.json", login(hours))
         put(low.shared / ".claude/.credentials.json", {"claudeAiOauth": {**low.oauth(), "expiresAt": 1}})
