@@ -84,7 +84,7 @@ class Tokens:
             self.good = self.access = ""  # it was stolen, for all that can be known: nobody has a login any more
             return web.json_response({"error": "invalid_grant"}, status=400)
         number = next(self._numbers)
-        self.good, self.access = f"refresh-{number}", f"access-{number}"
+        self.good, self.access = f"refresh-{number}", f"access-{number}-of-the-vendor"
         answer = self.answer(8 * HOUR)
         await self.may_answer.wait()
         return web.json_response(answer)

@@ -5,14 +5,22 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
+from adapters.kubernetes import Door, Guest, KubernetesRuntime
+from agent.wire import Frame, Start, Wrote
+from orchestrator.nouns import Agent
 from tests.agent.claude_cli import claude_bin, needs_cli
+from tests.contract.test_runtime import RUN, Listener, attached, command
+from tests.kubeapi import EVERYTHING, Image
+from tests.kubeapi.command import AGENT_IMAGE
 from tests.login.stage import House, login, put
 from tests.login.vendor import Vendor, needs_openssl
 
@@ -128,3 +136,38 @@ async def test_without_what_renews_it_a_token_that_has_run_out_is_only_refused(t
     assert refused["is_error"]
     assert refused["api_error_status"] == 401
     assert vendor.spent == [], "there was nothing to spend"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="its paths lead through /proc")
+async def test_a_pod_asks_its_model_with_the_login_that_the_refresher_renewed(
+    tmp_path: Path, house: House, vendor: Vendor
+) -> None:
+    """All of it: the CLI renews, the Secret is published, a pod starts, and agentd's CLI finds its login at home."""
+    house.claude = Path(str(claude_bin()))
+    house.env |= {**vendor.env, "HOME": str(house.home)}
+    put(house.shared / ".claude/.credentials.json", login(1))
+    done = await house.run("renew")
+    assert done.code == 0, done.err
+    api = house.api
+    api.rbac = EVERYTHING
+    paths = {"NODE_EXTRA_CA_CERTS": vendor.env["NODE_EXTRA_CA_CERTS"], "CLAUDE_BIN": str(claude_bin())}
+    outside = {name: f"/proc/self/root{path}" for name, path in paths.items()}  # /tmp and /work are the pod's own
+    api.node.images["agent:*"] = Image(AGENT_IMAGE.entrypoint, {**AGENT_IMAGE.env, **vendor.env, **outside})
+    door = Door(namespace=api.namespace, kubeconfig=str(api.kubeconfig(tmp_path / "kubeconfig")))
+    async with KubernetesRuntime(door, Guest(image="agent:1")) as runtime:
+        await runtime.start(RUN, Agent(name="claude", driver="claude", credential="login"))
+        listener = Listener()
+        async with attached(runtime) as session:
+            start = Start(driver="claude", session=str(uuid4()), task="hello", model="haiku")
+            await session.send(command(start))
+            assert await listener.hear(session, lambda it: any("asked with" in told(frame) for frame in it.frames))
+        await runtime.stop(RUN)
+    said = "".join(told(frame) for frame in listener.frames)
+    assert "asked with •••" in said, "what it shows to its model is masked in what it says"
+    assert vendor.access == "access-1-of-the-vendor"
+    assert vendor.spent == ["refresh-0"]
+
+
+def told(frame: Frame) -> str:
+    """What an agent wrote."""
+    return frame.report.text if isinstance(frame.report, Wrote) else ""

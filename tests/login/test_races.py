@@ -38,7 +38,7 @@ async def test_of_those_that_come_at_once_one_spends(low: House, tokens: Tokens,
     assert [one.code for one in done] == [0] * number, done
     assert tokens.spent == ["refresh-0"]
     assert sum("Renewed" in one.out for one in done) == 1
-    assert low.agents_oauth()["accessToken"] == tokens.access == "access-1"
+    assert low.agents_oauth()["accessToken"] == tokens.access == "access-1-of-the-vendor"
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -104,7 +104,7 @@ async def test_what_a_dead_one_has_spent_to_the_end_is_published(low: House, tok
     await process.communicate()
     forgotten(low)
     assert (await low.run("renew")).code == 0
-    assert low.agents_oauth()["accessToken"] == tokens.access == "access-1"
+    assert low.agents_oauth()["accessToken"] == tokens.access == "access-1-of-the-vendor"
     assert tokens.spent == ["refresh-0"]
 
 
@@ -120,7 +120,7 @@ async def test_who_stood_still_until_another_had_its_lease_spends_nothing(low: H
     assert second.code == 0, second.err
     assert done.code == 1
     assert "lost to somebody else" in done.err
-    assert low.agents_oauth()["accessToken"] == tokens.access == "access-1"
+    assert low.agents_oauth()["accessToken"] == tokens.access == "access-1-of-the-vendor"
 
 
 async def test_a_pod_that_is_to_go_finishes_what_cannot_be_done_twice(low: House, tokens: Tokens) -> None:
@@ -131,7 +131,7 @@ async def test_a_pod_that_is_to_go_finishes_what_cannot_be_done_twice(low: House
     tokens.may_answer.set()
     _, err = await process.communicate()
     assert process.returncode == 0, err
-    assert low.agents_oauth()["accessToken"] == "access-1"
+    assert low.agents_oauth()["accessToken"] == "access-1-of-the-vendor"
 
 
 async def test_a_new_login_helps_where_one_was_broken_off(low: House, tokens: Tokens) -> None:
