@@ -76,5 +76,5 @@ def born(seen: Seen) -> float:
 
 
 def least(pods: Iterable[Seen]) -> list[Seen]:
-    """Those that are worth least first: the ones that do not run yet, and the newest."""
-    return sorted(pods, key=lambda seen: (seen.stage is Stage.RUNNING, -born(seen)))
+    """Those that are worth least first: the ones that do not run yet, and the newest. Two bots find the same order."""
+    return sorted(pods, key=lambda seen: (seen.stage is Stage.RUNNING, -born(seen), seen.name))
