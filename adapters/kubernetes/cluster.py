@@ -212,10 +212,10 @@ class Cluster:
 
     # --- credentials ---
 
-    async def create_secret(self, body: Json) -> None:
-        """A Secret of this name is there when this returns. It is never read back."""
+    async def create_secret(self, body: Json) -> bool:
+        """A new Secret; False when its name is taken. It is never read back."""
         call = self._core.create_namespaced_secret(self.namespace, body, _preload_content=False)
-        await self._made(call, doing=f"to keep the Secret {body['metadata']['name']}")
+        return await self._made(call, doing=f"to keep the Secret {body['metadata']['name']}") is not None
 
     async def lease(self, name: str) -> Json | None:
         """The Lease of this name."""

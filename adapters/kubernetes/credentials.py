@@ -7,6 +7,7 @@ Secret for each run, which goes with the run's pod. How a login is kept and rene
 from __future__ import annotations
 
 import time
+from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -38,6 +39,7 @@ HOME = "/state/home"
 ACCESS_UNTIL = "army/access-expires"
 LOGIN_UNTIL = "army/login-expires"
 TROUBLE = "army/trouble"
+MOST_HANDED = 4000
 LEAST_SECONDS = 60.0
 EARLY_SECONDS = 2 * 3600.0
 """The refresher looks every hour and renews what is good for less than five: this close, it has failed twice."""
@@ -48,7 +50,7 @@ SEE = "See the log of the CronJob login-refresh."
 
 PREPARE = """umask 077
 mkdir -p "$2/.claude" "$2/.local/share/opencode" "$2/.config/opencode"
-[ ! -e "$1/claude-credentials.json" ] || ln -sfn "$1/claude-credentials.json" "$2/.claude/.credentials.json"
+ln -sfn "$1/claude-credentials.json" "$2/.claude/.credentials.json"
 copy() { [ ! -e "$1" ] || [ -e "$2" ] || cp "$1" "$2"; }
 copy "$1/claude-settings.json" "$2/.claude/settings.json"
 copy "$1/opencode-auth.json" "$2/.local/share/opencode/auth.json"
@@ -56,7 +58,8 @@ copy "$1/opencode-mcp-auth.json" "$2/.local/share/opencode/mcp-auth.json"
 copy "$1/opencode-config.json" "$2/.config/opencode/opencode.json"
 """
 """The original's layout, in a home of the agent's own. Claude's access token is linked and not copied: a kubelet that
-renews the Secret's files renews it for a CLI that runs, which reads the file again when the old token is refused."""
+renews the Secret's files renews it for a CLI that runs, which reads the file again when the old token is refused. It is
+linked before it is there, too: a pod that was started ahead of the login has it later."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +135,7 @@ class KubernetesCredentials:
         self._guest = guest
         self._known = tuple(known)
         self._clock = clock
+        self._handed: OrderedDict[str, None] = OrderedDict()  # pods by uid whose Secret was made for them for sure
 
     async def give(self, run: RunId, agent: Agent) -> Grant:
         """See `orchestrator.ports.Credentials`."""
@@ -146,10 +150,17 @@ class KubernetesCredentials:
         return grant
 
     async def hand(self, run: RunId, agent: Agent, *, pod: str, uid: str) -> None:
-        """Give the pod of this run what is this run's alone; the cluster takes it away with the pod. Twice is once."""
+        """Give the pod of this run what is this run's alone; the cluster takes it away with the pod. Twice is once.
+
+        Do it again for as long as the pod comes: what has the name may be that of a pod which is gone, and go after it.
+        """
         gateway = self._guest.gateway
-        if gateway is not None and granted(run, agent, self._guest).kind == "gateway":
-            await self._cluster.create_secret(own_secret(run, agent, gateway, pod=pod, uid=uid))
+        if gateway is None or uid in self._handed or granted(run, agent, self._guest).kind != "gateway":
+            return
+        if await self._cluster.create_secret(own_secret(run, agent, gateway, pod=pod, uid=uid)):
+            self._handed[uid] = None
+            while len(self._handed) > MOST_HANDED:
+                self._handed.popitem(last=False)
 
     async def expiries(self) -> Sequence[Expiry]:
         """See `orchestrator.ports.Credentials`."""

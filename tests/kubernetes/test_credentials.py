@@ -20,6 +20,7 @@ from orchestrator.errors import Broken, Refused
 from orchestrator.nouns import Agent, RunId
 from orchestrator.ports import Gateway
 from tests.kubeapi import Fault, Json, KubeApi
+from tests.kubeapi.sorts import SECRETS
 
 RUN = RunId("r-1")
 GATEWAY = Gateway("https://gateway.example", lambda run, _: f"the token of {run}")
@@ -49,12 +50,18 @@ def stored(api: KubeApi, *, hours: float = 8, **told: str) -> None:
     api.apply(secret("agent-login", **files), lease(access_expires=str(int(time.time() + hours * HOUR)), **told))
 
 
-def environ(api: KubeApi) -> dict[str, str]:
-    """What the agent's process sees."""
+async def environ(api: KubeApi) -> dict[str, str]:
+    """What the agent's process sees; a process that has only just begun shows nothing yet."""
+    await api.until(lambda: api.life(RUN).container, within=60)
     container = api.life(RUN).container
     assert container is not None
-    raw = Path(f"/proc/{container.pid}/environ").read_bytes().decode()
-    return dict(pair.split("=", 1) for pair in raw.split("\0") if "=" in pair)
+    path = Path(f"/proc/{container.pid}/environ")
+    await api.until(path.read_bytes, within=60)
+    return _pairs(path)
+
+
+def _pairs(path: Path) -> dict[str, str]:
+    return dict(pair.split("=", 1) for pair in path.read_bytes().decode().split("\0") if "=" in pair)
 
 
 @pytest.fixture
@@ -66,7 +73,7 @@ async def test_a_run_shows_its_own_token_which_goes_with_its_pod(api: KubeApi, r
     async with runtime:
         await runtime.start(RUN, agent("gateway"))
         await api.until(lambda: api.life(RUN).container, within=60)
-        seen = environ(api)
+        seen = await environ(api)
         assert (seen["ANTHROPIC_BASE_URL"], seen["ANTHROPIC_AUTH_TOKEN"]) == (GATEWAY.url, f"the token of {RUN}")
         made = api.node.find(api.namespace)("Secret", RUN)
         pod = api.pod(RUN)
@@ -87,9 +94,26 @@ async def test_a_bot_that_ended_between_the_pod_and_its_token_hands_it_later(
     async with KubernetesRuntime(door, GUEST) as later:
         await later.start(RUN, agent("gateway"), again=True)
         await api.until(lambda: api.life(RUN).container, within=60)
-        assert environ(api)["ANTHROPIC_AUTH_TOKEN"] == f"the token of {RUN}"
+        assert (await environ(api))["ANTHROPIC_AUTH_TOKEN"] == f"the token of {RUN}"
         await later.start(RUN, agent("gateway"))
     assert [call.right for call in api.calls].count(("create", "pods")) == 1
+
+
+async def test_a_token_that_goes_with_a_former_pod_is_made_again(api: KubeApi, runtime: KubernetesRuntime) -> None:
+    """The cluster collects what a gone pod owned some time after it: in between, its name is taken."""
+    former = secret(RUN, ANTHROPIC_AUTH_TOKEN="that of a former pod")
+    api.apply(former)
+    api.node.no_room = "1 Insufficient memory."
+    async with runtime:
+        await runtime.start(RUN, agent("gateway"))
+        api.stock.remove(SECRETS, api.namespace, RUN)
+        await runtime.start(RUN, agent("gateway"))
+        api.node.no_room = ""
+        await api.until(lambda: api.life(RUN).container, within=60)
+        assert (await environ(api))["ANTHROPIC_AUTH_TOKEN"] == f"the token of {RUN}"
+        asked = [call.right for call in api.calls].count(("create", "secrets"))
+        await runtime.start(RUN, agent("gateway"))
+        assert [call.right for call in api.calls].count(("create", "secrets")) == asked == 2
 
 
 async def test_no_pod_waits_for_a_token_that_only_a_run_has(api: KubeApi, door: Door) -> None:
@@ -130,6 +154,23 @@ def test_the_names_are_those_of_agentd(tmp_path: Path) -> None:
     folder = Folder.make(tmp_path / "state", workspace=tmp_path / "work")
     assert str(folder.workplace.home.relative_to(tmp_path)) == HOME.removeprefix("/")
     assert MASKED == HIDDEN
+
+
+async def test_a_pod_that_was_started_ahead_of_the_login_has_it_later(api: KubeApi, door: Door) -> None:
+    async def usual() -> Agent:
+        return agent("login")
+
+    api.apply(secret("agent-login"))
+    async with KubernetesRuntime(door, GUEST, warm=Warm(1, usual)) as runtime:
+        await api.until(lambda: runtime.warmth().ready, within=60)
+        with pytest.raises(Refused, match="share no login yet"):
+            await runtime.start(RUN, agent("login"))
+        stored(api)
+        await runtime.start(RUN, agent("login"))
+        assert runtime.warmth().hits == 1
+    link = Path(api.life(api.of_run(RUN)).places.here(HOME)) / ".claude/.credentials.json"
+    assert link.is_symlink()
+    assert link.readlink().name == "claude-credentials.json"
 
 
 async def test_without_a_login_nothing_is_started(api: KubeApi, runtime: KubernetesRuntime) -> None:

@@ -10,7 +10,11 @@ from typing import Any
 
 import pytest
 
+from adapters.kubernetes import Guest
+from adapters.kubernetes.pod import pod_of
 from bot.settings import NAMES, read_settings
+from orchestrator.nouns import Agent, RunId
+from orchestrator.ports import Gateway
 from tests.manifests.rendered import K8S, Thing, documents, named, read
 
 pytestmark = pytest.mark.xdist_group("manifests")
@@ -195,6 +199,20 @@ def test_an_agent_is_called_by_nobody_and_asks_only_the_clusters_own_names(manif
     assert [{(p["protocol"], p["port"]) for p in rule["ports"]} for rule in inside] == [{("UDP", 53), ("TCP", 53)}]
     [[peer]] = [rule["to"] for rule in inside]
     assert peer["podSelector"]["matchLabels"] == {"k8s-app": "kube-dns"}
+
+
+def test_a_gateway_in_the_cluster_is_reached_by_those_alone_that_show_it_a_token(
+    manifests: dict[str, list[Thing]],
+) -> None:
+    policy = named(manifests["overlays-prod"], "NetworkPolicy", "gateway")["spec"]
+    agent = Agent(name="a", driver="claude", credential="gateway")
+    guest = Guest(image="agent:1", gateway=Gateway("http://gateway.gateway.svc", lambda run, _: run))
+    labels = pod_of(RunId("r-1"), agent, guest)["metadata"]["labels"]
+    assert policy["podSelector"]["matchLabels"].items() <= labels.items()
+    [[peer]] = [rule["to"] for rule in policy["egress"]]
+    wanted = peer["namespaceSelector"]["matchLabels"]
+    spaces = [t for things in manifests.values() for t in things if t["kind"] == "Namespace"]
+    assert not [t for t in spaces if wanted.items() <= t["metadata"].get("labels", {}).items()]
 
 
 def test_each_namespace_of_ours_is_closed_from_outside(manifests: dict[str, list[Thing]]) -> None:
