@@ -32,7 +32,7 @@ def forgotten(house: House) -> None:
     house.api.apply({**lease, "spec": {**lease["spec"], "renewTime": then}})
 
 
-@pytest.mark.parametrize("number", [2, 5])
+@pytest.mark.parametrize("number", [2, 4])
 async def test_of_those_that_come_at_once_one_spends(low: House, tokens: Tokens, number: int) -> None:
     done = await asyncio.gather(*(low.run("renew") for _ in range(number)))
     assert [one.code for one in done] == [0] * number, done
@@ -41,7 +41,7 @@ async def test_of_those_that_come_at_once_one_spends(low: House, tokens: Tokens,
     assert low.agents_oauth()["accessToken"] == tokens.access == "access-1-of-the-vendor"
 
 
-@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("seed", range(2))
 async def test_over_many_hours_with_a_bad_server_no_token_is_spent_twice(
     low: House, api: KubeApi, tokens: Tokens, seed: int
 ) -> None:
@@ -110,7 +110,7 @@ async def test_what_a_dead_one_has_spent_to_the_end_is_published(low: House, tok
 
 async def test_who_stood_still_until_another_had_its_lease_spends_nothing(low: House, tokens: Tokens) -> None:
     """Between its last look and its mark: the mark names a version that is no more."""
-    low.api.fail("update leases", Fault.slow(4.0))
+    low.api.fail("update leases", Fault.slow(2.0))
     first = asyncio.create_task(low.run("renew"))
     await low.api.until(lambda: ("update", "leases") in low.api.rights_used, within=60)
     forgotten(low)
@@ -153,7 +153,7 @@ async def test_storing_and_renewing_take_turns(low: House, tokens: Tokens) -> No
     await tokens.asked.wait()
     put(low.home / ".claude/.credentials.json", login(8, token="another", access="another-access"))
     storing = asyncio.create_task(low.run("store"))
-    await asyncio.sleep(0)
+    await low.api.until(lambda: [call.right for call in low.api.calls].count(("get", "leases")) > 3, within=60)
     assert low.oauth()["refreshToken"] == "refresh-0"
     tokens.may_answer.set()
     assert ((await renewing).code, (await storing).code) == (0, 0)
