@@ -22,7 +22,7 @@ from tests.kubeapi.role import shipped_role
 from tests.product import Product
 
 SEEDS = [int(os.environ.get("CHAOS_SEED", "1"))]
-EACH = 3
+EACH = 2
 """Times of each kind; with more deaths in so short a time, agentd and the node rightly wait longer and longer."""
 
 SETTLE_SECONDS = 120.0

@@ -31,6 +31,7 @@ from orchestrator.ports import Runtime, Session
 from tests.fakes.runtime import FakeRuntime
 from tests.kubeapi import KubeApi
 from tests.kubeapi.life import Life
+from tests.kubeapi.role import shipped_role
 
 AGENT = Agent(name="rehearsal", driver="rehearsal", script="welcome")
 RUN = RunId("r-1")
@@ -189,7 +190,7 @@ async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
         yield FakeHouse()
         return
     if request.param.startswith("kubernetes"):
-        async with KubeApi() as api:
+        async with KubeApi(rbac=shipped_role()) as api:
             warm = 1 if request.param == "kubernetes-warm" else 0
             cluster = KubernetesHouse(api, tmp_path / "kubeconfig", warm=warm)
             await cluster.new_life()

@@ -10,13 +10,15 @@ import pytest
 
 from adapters.kubernetes import Door, Guest, KubernetesRuntime
 from tests.kubeapi import KubeApi
+from tests.kubeapi.role import shipped_role
 
 Open = Callable[[], AbstractAsyncContextManager[KubernetesRuntime]]
 
 
 @pytest.fixture
 async def api() -> AsyncIterator[KubeApi]:
-    async with KubeApi() as api:
+    """With the rights of the bot's Role and no others."""
+    async with KubeApi(rbac=shipped_role()) as api:
         yield api
 
 
