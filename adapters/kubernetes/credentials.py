@@ -44,7 +44,11 @@ LEAST_SECONDS = 60.0
 EARLY_SECONDS = 2 * 3600.0
 """The refresher looks every hour and renews what is good for less than five: this close, it has failed twice."""
 
+LOGIN_EARLY_SECONDS = 4 * 86400.0
+"""A sign-in lives for about 18 days in all."""
 
+
+ENDS = "That is when the person's sign-in ends, which no renewal puts off."
 HOW = "Log in with the login pod (k8s/utils/cli-login-pod.yaml) and store it."
 SEE = "See the log of the CronJob login-refresh."
 
@@ -171,7 +175,7 @@ class KubernetesCredentials:
             words = trouble or f"It is renewed long before that. {SEE}"
             found.append(Expiry("login-access", until, words, early=EARLY_SECONDS))
         if until := _seconds(told, LOGIN_UNTIL):
-            found.append(Expiry("login", until, trouble or f"Each renewal puts it off. When it comes close: {HOW}"))
+            found.append(Expiry("login", until, trouble or f"{ENDS} {HOW}", early=LOGIN_EARLY_SECONDS))
         return sorted(found, key=lambda expiry: expiry.at)
 
 

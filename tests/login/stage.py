@@ -94,6 +94,7 @@ class Tokens:
         return {
             "access_token": self.access, "refresh_token": self.good, "expires_in": int(seconds),
             "expires_at": int((time.time() + seconds) * 1000), "scope": "user:inference", "token_type": "Bearer",
+            "refresh_token_expires_in": 30 * 24 * HOUR,
         }  # fmt: skip
 
 

@@ -43,6 +43,8 @@ async def test_it_renews_the_login_on_the_claim(house: House, vendor: Vendor) ->
     assert vendor.spent == ["refresh-0"]
     assert (house.oauth()["refreshToken"], house.agents_oauth()["accessToken"]) == (vendor.good, vendor.access)
     assert "refreshToken" not in house.agents_oauth()
+    until = login(1)["claudeAiOauth"]["refreshTokenExpiresAt"] / 1000
+    assert abs(float(house.told("login-expires")) - until) < 600, "the sign-in's own end is not put off"
 
 
 async def test_two_at_once_let_it_renew_once(house: House, vendor: Vendor) -> None:
