@@ -31,7 +31,8 @@ LONGEST_TRYING = 6 * 3600.0
 """Seconds for which a letter is tried again while its platform is heard and fails over it; then the next one goes."""
 
 EDITS_A_PASS = 2
-"""Edits of pages that leave before something that nobody waits for, where both wait."""
+"""Edits of pages that leave before something that nobody waits for, where both wait. With more of them, live pages
+would be fresher and leave too little for a question that comes at a bad moment."""
 
 Bereft = Callable[[Letter, str], Coroutine[Any, Any, None]]
 """Sees to it that a letter whose conversation is no more is told elsewhere; gets the platform's words."""
@@ -94,7 +95,10 @@ class Clerk:
             return row.lane, lambda: self._send(row), None
         page, soon = place.next_page(now)
         sign, settled = place.next_sign(now)
-        if (sign or row) and (page is None or place.drawn >= EDITS_A_PASS):
+        pages_wait = page is not None or (
+            soon is not None and place.budget.dear(now) and soon < place.budget.share(now)
+        )
+        if (sign or row) and (not pages_wait or place.drawn >= EDITS_A_PASS):
             return Lane.LIVE, lambda: self._pass(sign, row), None
         if page:
             return page.lane, lambda: self._draw(page), None

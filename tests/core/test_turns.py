@@ -203,3 +203,17 @@ async def test_where_requests_are_dear_a_message_that_is_heard_at_once_is_marked
         post.office.sign(HERE, heard)
         await asyncio.sleep(5)
         assert [sign for _, sign in post.chat.signs] == [seen, heard]
+
+
+async def test_what_nobody_waits_for_is_not_kept_by_a_page_that_fades_much_later() -> None:
+    chat = FakeChat("fake", pace=GROUP)
+    chat.lasts = 3000.0
+    async with Post(chat=chat).open() as post:
+        await post.send(*[Letter(f"n{n}", HERE, Message(text=str(n))) for n in range(10)])
+        await until(lambda: len(chat.posts) == 10)
+        post.office.show("n0", HERE, lambda _: Message(text="look"))
+        await until(lambda: chat.posts[0].message.text == "look")
+        at = now()
+        await post.send(Letter("quiet", HERE, Message(text="quiet"), Lane.LIVE))
+        await until(lambda: len(chat.posts) == 11)
+        assert now() - at < 10
