@@ -74,7 +74,10 @@ class Trouble:
 
     async def _agentd_killed(self) -> None:
         if lives := [life for life in self._api.node.lives() if life.container is not None]:
-            self._dice.choice(lives).crash()
+            life = self._dice.choice(lives)
+            container = life.container
+            life.crash()
+            await self._api.until(lambda: life.container is not container, within=60)
 
     async def _server_ill(self) -> None:
         faults = (Fault.status(500), Fault.busy(1), Fault.cut(), Fault.cut_after(), Fault.garbled(), Fault.status(503))

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import psutil
 
 from agent.agentd.group import read_note, started_at
 from agent.wire import CliStarted, FilePiece, Frame, Heard, Report, TurnEnded, parse_up
@@ -104,11 +105,24 @@ def at_rest(data: Path, states: Mapping[str, Path]) -> bool:
 def _up(state: Path) -> int:
     """How many frames agentd has written when the CLI that it started last has told that it is there; -1 before."""
     note = read_note(state / "cli")
-    if not note.pid or started_at(note.pid) != note.started or not (state / "journal").exists():
+    if (
+        not _agentd_lives(state)
+        or not note.pid
+        or started_at(note.pid) != note.started
+        or not (state / "journal").exists()
+    ):
         return -1
     written = list(reports(state / "journal"))
     last = next((report.attempt for report in reversed(written) if isinstance(report, CliStarted)), 0)
     return len(written) if last == note.attempt else -1
+
+
+def _agentd_lives(state: Path) -> bool:
+    """Whether the agentd of this folder is there; one that was killed leaves its CLI behind for a moment."""
+    try:
+        return psutil.Process(int((state / "lock").read_text())).status() != psutil.STATUS_ZOMBIE
+    except (OSError, ValueError, psutil.NoSuchProcess):
+        return False
 
 
 def check_thread(thread: Thread, looks: Sequence[Look]) -> int:
