@@ -10,6 +10,7 @@ import pytest
 from tests import botapi
 from tests.botapi import BotApi, Standing
 from tests.e2e.cast import keep, rehearsed
+from tests.e2e.door import command
 from tests.kubeapi import KubeApi
 from tests.kubeapi.role import shipped_role
 from tests.product import Look, Product
@@ -113,3 +114,35 @@ async def test_a_run_on_telegram_that_is_left_by_its_bot(api: KubeApi, tmp_path:
         texts = [m.text for m in telegram.messages(home.id) if m.thread == page.thread]
         assert sum("again: the end" in text for text in texts) == 1
         assert sum("You chose" in text for text in texts) == 1
+
+
+async def test_a_bot_that_is_there_before_its_cluster(api: KubeApi, tmp_path: Path) -> None:
+    """People are heard, are told what is waited for, and what they launched goes on by itself."""
+    env = api.settings(tmp_path / "kubeconfig")
+    await api.down()
+    async with Product(tmp_path / "var", env=env) as bot:
+        me = bot.person()
+        place = await me.launch("rehearsal", "show me around")
+        await me.sees(place, lambda looks: "The cluster's API cannot be reached" in looks[0].text, seconds=WAIT)
+        await api.up()
+        await me.sees(place, lambda looks: looks[0].text.startswith("working"), seconds=WAIT)
+        assert len(pods(api)) == 1
+        await me.say(place, "/stop")
+        await me.sees(place, lambda looks: "ended · stopped by you" in looks[-1].text, seconds=WAIT)
+        assert "Traceback" not in bot.words()
+
+
+async def test_the_doctor_looks_at_the_cluster(api: KubeApi, tmp_path: Path) -> None:
+    bot = Product(tmp_path / "var", env=api.settings(tmp_path / "kubeconfig"))
+    bot.data.mkdir()
+    said = await command(bot, "doctor", within=WAIT)
+    assert "the bot may do what it needs in the namespace claude-agents" in said.out
+    assert "the cluster would take an agent's pod" in said.out
+    assert api.token not in said.out + said.err
+    api.rbac = [rule for rule in api.rbac if "pods/attach" not in rule["resources"]]
+    said = await command(bot, "doctor", within=WAIT)
+    assert said.code == 1
+    assert "the bot may not: get pods/attach, create pods/attach" in said.out
+    said = await command(bot, "run", env={"KUBECONFIG": str(tmp_path / "nowhere")}, within=WAIT)
+    assert said.code == 1
+    assert f"there is no kubeconfig at {tmp_path / 'nowhere'}" in said.err
