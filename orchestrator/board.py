@@ -38,10 +38,12 @@ class Boards:
         self._live = live
         self.past: list[Row] = list(past)
         self._boards: dict[Conversation, str] = {}
+        self._always: frozenset[Conversation] = frozenset()
         self._putting = asyncio.Lock()
 
     async def recover(self, always: Sequence[Conversation]) -> None:
         """Take up the dashboards of before; in the conversations of `always` there is one in any case."""
+        self._always = frozenset(always)
         begun: list[tuple[Conversation, str]] = []
         for note, text in await self._notes.scan("board/"):
             key, where = note.removeprefix("board/"), Conversation(*text.split("\n"))
@@ -67,11 +69,11 @@ class Boards:
         async with self._putting:  # of two at a time, both would end the one before, and none of them the other
             await self._notes.put({f"board/{key}": f"{where.platform}\n{where.chat}\n{where.thread}"})
             letters = [Letter(key, where, self._look(where, 0.0), Lane.FIRST)]
-            before = {old: there for there, old in self._boards.items() if old != key and _slot(there) == _slot(where)}
+            before = {old: there for there, old in self._boards.items() if old != key and self._makes_way(there, where)}
             for old, there in before.items():
                 words = "the dashboard has moved" + (" down" if there == where else "")
                 letters.append(Letter(last_look(old), there, Message(status=words), Lane.FIRST, edits=old))
-            if not await self._store.write(Change(once=once, letters=letters)):
+            if not await self._store.write(Change(once=once, letters=letters)) and not await self._stands(key):
                 return
             for there in before.values():
                 self._boards.pop(there)
@@ -79,6 +81,14 @@ class Boards:
             self._office.take(letters)
             self.changed()
             await self._notes.put({f"board/{old}": None for old in before})
+
+    def _makes_way(self, old: Conversation, new: Conversation) -> bool:
+        """Whether the dashboard here ends when one is asked for there."""
+        return old == new or (_slot(old) == _slot(new) and old not in self._always)
+
+    async def _stands(self, key: str) -> bool:
+        """Whether a dashboard was written when nobody knew, and has not ended."""
+        return await self._store.sent(key) is not None and await self._store.sent(last_look(key)) is None
 
     def kept(self) -> list[str]:
         """The letters that are dashboards: they are edited for as long as they stand, however old they are."""

@@ -8,7 +8,7 @@ the place's.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Hashable
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -71,10 +71,11 @@ class Clerk:
             place.budget.adopt(self._chat.pace(where))
             lane, work, pause = self._turn(now)
             if work is not None:
-                pause = max(place.budget.wait(lane, now), overall.wait(lane, now))
-                if not pause:
+                wait = max(place.budget.wait(lane, now), overall.wait(lane, now))
+                if not wait:
                     await work()
                     continue
+                pause = wait if pause is None else min(wait, pause)  # what is held now may be more urgent then
             elif pause is None and not place.pages:
                 pause = place.budget.remembers(now)
                 if pause <= 0:
@@ -85,32 +86,42 @@ class Clerk:
         """A page that was posted in a former life has its message already."""
         sent = await self._sent(page.key)
         if self.place.pages.get(page.key) is page and page.id is None and sent and sent.message_id:
-            page.id = sent.message_id
+            page.id, page.doubt = sent.message_id, True  # that life may have been posting it anew
             self.place.woken.set()
+
+    def removal(self, where: Conversation, old: MessageId) -> Errand:
+        """Take away a message that a page was once, whenever there is room. Nobody waits for it."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        done.add_done_callback(_told)
+        return Errand(where, lambda: self._chat.remove(where, old), done, lane=Lane.LIVE)
 
     def _turn(self, now: float) -> Turn:
         place = self.place
         row, again = place.next_item(now)
         if row and row.lane is not Lane.LIVE:
-            return row.lane, lambda: self._send(row), None
+            return row.lane, lambda: self._send(row), again
         page, soon = place.next_page(now)
         sign, settled = place.next_sign(now)
         pages_wait = page is not None or (
             soon is not None and place.budget.dear(now) and soon < place.budget.share(now)
         )
         if (sign or row) and (not pages_wait or place.drawn >= EDITS_A_PASS):
-            return Lane.LIVE, lambda: self._pass(sign, row), None
+            return Lane.LIVE, lambda: self._pass(sign, row), again
         if page:
-            return page.lane, lambda: self._draw(page), None
+            return page.lane, lambda: self._draw(page), again
         return Lane.LIVE, None, min((time for time in (again, soon, settled) if time is not None), default=None)
 
     async def _pass(self, sign: Shown | None, row: Row | None) -> None:
-        """Something that nobody waits for."""
-        self.place.drawn = 0
-        if sign:
+        """Something that nobody waits for: a sign or a letter, in turns."""
+        place = self.place
+        drawn, place.drawn, place.paid = place.drawn, 0, False
+        place.signed = sign is not None and not (row and place.signed)
+        if sign and place.signed:
             await self._sign(sign)
         elif row:
             await self._send(row)
+        if not place.paid:  # the platform has no such sign
+            place.drawn, place.signed = drawn, False
 
     async def _send(self, row: Row) -> None:
         item = row.items[0]
@@ -138,9 +149,8 @@ class Clerk:
     async def _settle(self, row: Row, dispatch: Dispatch) -> bool:
         """Bring one letter to its end. False when it must be tried again later."""
         letter = dispatch.letter
-        look, also = self.place.look_of(dispatch)
         try:
-            landed = await self._deliver(row, dispatch, look)
+            landed = await self._deliver(row, dispatch)
         except _Later as later:
             if not self._too_long(dispatch, later.why):
                 return False
@@ -149,7 +159,7 @@ class Clerk:
         except (Gone, Refused) as trouble:
             await self._give_up(dispatch, trouble)
         else:
-            for other in also:
+            for other in dispatch.merged or ():
                 other.landed = landed
             await patiently(lambda: self._store.delivered(letter.key, landed), what="a letter as delivered")
             page = self.place.pages.get(letter.key)
@@ -161,6 +171,7 @@ class Clerk:
     def _too_long(self, dispatch: Dispatch, why: Exception) -> bool:
         """Whether a letter failed for so long, while its platform was heard, that it must be the letter's own fault."""
         if isinstance(why, Busy) or self._chat.pulse().trouble:
+            dispatch.failing = None
             return False
         now = asyncio.get_running_loop().time()
         if dispatch.failing is None:
@@ -171,11 +182,9 @@ class Clerk:
         """It will never stand here. First see to what is told instead: killed in between, it would be told nowhere."""
         letter, why = dispatch.letter, str(trouble)
         log.error("letter given up", key=letter.key, where=str(letter.where), why=why)
-        if letter.edits:
-            pass  # the message is no more, or stays as it was
-        elif isinstance(trouble, Refused):
+        if isinstance(trouble, Refused):
             await self._excuse(dispatch, why)
-        elif self._bereft:
+        elif self._bereft and not letter.edits:
             try:
                 await self._bereft(letter, why)
             except Exception:
@@ -183,7 +192,7 @@ class Clerk:
         await patiently(lambda: self._store.given_up(letter.key, why), what="a letter as given up")
 
     async def _excuse(self, dispatch: Dispatch, why: str) -> None:
-        """Say, where a letter that the platform does not take would have stood, that there is one."""
+        """Say, where a letter that the platform does not take would have stood, or changed something, what it is."""
         letter = dispatch.letter
         if is_excuse(letter.key):
             return
@@ -194,7 +203,7 @@ class Clerk:
             self._taken.add(excuse.key)
             self.place.put_behind(Dispatch(excuse), dispatch)
 
-    async def _deliver(self, row: Row, dispatch: Dispatch, look: Message) -> MessageId:
+    async def _deliver(self, row: Row, dispatch: Dispatch) -> MessageId:
         """The message that the letter has become. Raises `_Later`, `Gone` and `Refused`."""
         letter, chat = dispatch.letter, self._chat
         if dispatch.landed is not None:
@@ -207,18 +216,33 @@ class Clerk:
             if target is None or target.message_id is None:
                 raise Gone("the message that it changes was never posted")
             id_ = target.message_id
-            await self._within(lambda: chat.edit(letter.where, id_, letter.message), what=dispatch.row, hold=row.hold)
+            await self._within(lambda: chat.edit(letter.where, id_, letter.message), hold=row.hold, row=row)
             return id_
-        if dispatch.doubt is None:
+        if dispatch.merged is None:
             dispatch.doubt = known is not None and known.tries > 0
-        doubt = dispatch.doubt
+            dispatch.merged = await self._merge(dispatch)
+        look, doubt = (dispatch.merged[-1].letter if dispatch.merged else letter).message, dispatch.doubt
         await patiently(lambda: self._store.trying(letter.key), what="an attempt")
         post = lambda: chat.post(letter.where, look, key=letter.key, again=doubt)  # noqa: E731 - read where it is used
         try:
-            return await self._within(post, what=dispatch.row, hold=row.hold)
+            return await self._within(post, hold=row.hold, row=row)
         except _Later as later:
             dispatch.doubt = doubt or later.unsure  # that this one did nothing says nothing of those before
             raise
+
+    async def _merge(self, dispatch: Dispatch) -> list[Dispatch]:
+        """The letters with whose look this one leaves: what would be edited at once is posted as it would look then.
+
+        At every attempt, in this life and the next, they must be the same ones: of a message that stands already, a
+        platform tells which one it is, and not how it looks. So each is marked as tried before the letter itself is.
+        """
+        edits = self.place.edits_of(dispatch)
+        if dispatch.doubt:
+            known = [await self._sent(edit.letter.key) for edit in edits]
+            return [edit for edit, sent in zip(edits, known, strict=True) if sent and sent.tries]
+        for edit in edits:
+            await patiently(lambda key=edit.letter.key: self._store.trying(key), what="an attempt")  # type: ignore[misc]
+        return edits
 
     async def _sent(self, key: str) -> Sent | None:
         """What became of a letter, as soon as the store says it."""
@@ -231,7 +255,7 @@ class Clerk:
         self.place.shown(shown)
         where, sign = shown.where, shown.sign
         try:
-            await self._within(lambda: self._chat.sign(where, sign), what=(where, "signs"))
+            await self._within(lambda: self._chat.sign(where, sign))
         except (Gone, Refused) as why:
             log.info("sign not shown", where=str(where), sign=type(sign).__name__, why=str(why))
         except _Later:
@@ -247,7 +271,7 @@ class Clerk:
                 await self._take_away(page)
             else:
                 await self._edit(page)
-        except (Gone, Refused) as why:
+        except Gone as why:
             log.warning("page given up", key=page.key, why=str(why))
             page.id = None  # it stays here without one: taken off, the next change would look for it and edit it again
         except _Later:
@@ -256,8 +280,7 @@ class Clerk:
     async def _edit(self, page: Page) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
-        faded = page.fades <= began
-        page.dirty, page.fades = False, NEVER
+        fades, page.dirty, page.fades = page.fades, False, NEVER
         if page.lane is Lane.BOARD:  # also when it turns out to look the same: it is drawn from every run there is
             page.at = began
         try:
@@ -265,19 +288,23 @@ class Clerk:
         except Exception:
             log.exception("a defect kept a page from being drawn", key=page.key)
             return
-        if (look == page.shown and not faded) or page.id is None:
+        if (look == page.shown and fades > began) or page.id is None:
+            page.fades = fades
             return
-        page.at = began
-        if self._chat.stale(page.id):
-            await self._roll(page, look)
-            lasts = 0.0
-        else:
-            id_ = page.id
-            edit = lambda: self._chat.edit(page.where, id_, look)  # noqa: E731 - read where it is used
-            lasts = await self._within(edit, what=page.key, hold=page.hold, live=True)
+        page.at, lasts = began, 0.0
+        try:
+            if self._chat.stale(page.id):
+                await self._roll(page, look)
+            else:
+                lasts = await self._look(page, page.id, look)
+        except Refused as why:  # this look; the next one may do
+            log.warning("look refused", key=page.key, again_in=page.hold.failed(began), why=str(why))
         page.shown = look
         if lasts:
             page.fades = loop.time() + lasts
+
+    async def _look(self, page: Page, message: MessageId, look: Message) -> float:
+        return await self._within(lambda: self._chat.edit(page.where, message, look), hold=page.hold, live=True)
 
     async def _roll(self, page: Page, look: Message) -> None:
         """Post a page anew, in silence, because its message became too old to be edited; the old one goes."""
@@ -286,7 +313,7 @@ class Clerk:
         key, silent = anew(page.key, old), replace(look, rings=False)
         post = lambda: self._chat.post(page.where, silent, key=key, again=doubt)  # noqa: E731 - as above
         try:
-            new = await self._within(post, what=page.key, hold=page.hold, live=True)
+            new = await self._within(post, hold=page.hold, live=True)
         except _Later as later:
             page.doubt = doubt or later.unsure
             raise
@@ -300,7 +327,7 @@ class Clerk:
         """One of the messages that a page was before."""
         old = page.left[0]
         try:
-            await self._within(lambda: self._chat.remove(page.where, old), what=page.key, hold=page.hold, live=True)
+            await self._within(lambda: self._chat.remove(page.where, old), hold=page.hold, live=True)
         except (Gone, Refused) as why:
             log.warning("an old message stays", key=page.key, why=str(why))
         page.left.remove(old)
@@ -308,11 +335,17 @@ class Clerk:
     # --- requests ----------------------------------------------------------------------------------------------------
 
     async def _within(
-        self, request: Callable[[], Awaitable[T]], *, what: Hashable, hold: Hold | None = None, live: bool = False
+        self,
+        request: Callable[[], Awaitable[T]],
+        *,
+        hold: Hold | None = None,
+        row: Row | None = None,
+        live: bool = False,
     ) -> T:
         """Do a request within the budget. Raises `_Later`, `Gone` and `Refused`.
 
-        `what` it is for, and how long that is held up when it fails. `live`: it is an edit of a page.
+        When it fails, `hold` grows, and where letters of other rows failed too, the whole place waits. `live`: it is an
+        edit of a page.
         """
         now = asyncio.get_running_loop().time
         try:
@@ -323,14 +356,16 @@ class Clerk:
             log.warning("told to wait", seconds=busy.seconds, why=str(busy))
             raise _Later(busy, unsure=False) from busy
         except (Broken, TimeoutError) as error:
-            self.place.failed(what, now())
+            if row:
+                self.place.failed(row, now())
             pause = hold.failed(now()) if hold else 0.0
             log.warning("sending failed", again_in=pause, why=str(error) or "no answer in time")
             raise _Later(error, unsure=not isinstance(error, Broken) or error.unsure) from error
         except Exception as error:
             log.exception("defect while sending")
             raise Refused(f"a defect kept this from being shown: {type(error).__name__}") from error
-        self.place.worked()
+        if row:
+            self.place.worked()
         if hold:
             hold.lift()
         return result
@@ -343,3 +378,9 @@ class Clerk:
             now = asyncio.get_running_loop().time()
             (self._overall if busy.everywhere else self.place.budget).close(busy.seconds + 1, now)
             raise
+
+
+def _told(removed: asyncio.Future[None]) -> None:
+    """What becomes of something that nobody waits for is in the log."""
+    if not removed.cancelled() and (error := removed.exception()):
+        log.warning("an old message stays", why=str(error))

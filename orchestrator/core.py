@@ -26,7 +26,7 @@ from orchestrator.ports import Artifacts, Chat, Notes, Runtime, Store
 from orchestrator.post import PostOffice
 from orchestrator.roster import Roster
 from orchestrator.runs import Clock
-from orchestrator.tasks import to_the_end, woken
+from orchestrator.tasks import to_the_end, told_to_go, woken
 
 log = structlog.get_logger()
 
@@ -154,7 +154,9 @@ class Orchestrator:
                 return
             except Trouble as error:
                 log.error("a chat is not heard", platform=chat.platform, again_in=SERVE_SECONDS, why=str(error))
-            except Exception:
+            except (Exception, asyncio.CancelledError):
+                if told_to_go():
+                    raise
                 log.exception("a defect ended a chat", platform=chat.platform, again_in=SERVE_SECONDS)
             await asyncio.sleep(SERVE_SECONDS)
 

@@ -6,6 +6,7 @@ done about it. The desk answers through letters. It knows no platform and never 
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping, Sequence
 
 import structlog
@@ -29,6 +30,9 @@ log = structlog.get_logger()
 
 MOST_UNHEARD = 200
 """Messages that may wait for an agent to hear them."""
+
+TAP_SECONDS = 3.0
+"""A button that is tapped again within this is taken to be tapped once."""
 
 OFFER = "Start an agent on this?"
 OFFER_QUOTED = "Start an agent on these forwarded words?"
@@ -70,6 +74,7 @@ class Desk:
         self._logbook = logbook
         self._unavailable = unavailable
         self._budget_usd = budget_usd
+        self._tapped: dict[tuple[Conversation, str, str], float] = {}
 
     async def receive(self, inbound: Inbound) -> None:
         """Take what a person did; it is stored when this returns. See `orchestrator.ports.Receive`."""
@@ -95,8 +100,8 @@ class Desk:
             words = f"A defect in the bot kept this from being done ({type(error).__name__}); its log has the details."
             await self._answer(inbound, Message(text=words))
 
-    async def _answer(self, inbound: Inbound, message: Message) -> None:
-        letter = reply(inbound, message)
+    async def _answer(self, inbound: Inbound, message: Message, *, key: str = "") -> None:
+        letter = Letter(key or reply_key(inbound), inbound.where, message)
         if await self._store.write(Change(once=inbound.key, letters=[letter])):
             self._office.take([letter])
 
@@ -111,7 +116,8 @@ class Desk:
         if past is not None and inbound.where.thread:  # a run that got no thread left nothing behind where it was
             again = Button("Launch again", f"again:{past}")
             words = "This run has ended, so nobody hears you here. `/launch` starts another."
-            await self._answer(inbound, Message(text=words, buttons=(again,)))
+            key = reply_key(inbound) if inbound.addressed else f"re/{past}/over"  # among people it is said once
+            await self._answer(inbound, Message(text=words, buttons=(again,)), key=key)
         elif inbound.addressed:
             await self._offer(inbound)
 
@@ -157,8 +163,12 @@ class Desk:
                 await self._interrupt(inbound, self._live(rest))
             case "ask":
                 await self._pick(inbound, rest)
-            case "launch":
+            case "launch" if not self._tapped_twice(inbound):
                 await self._launch(inbound, rest, "")
+            case "again" if not self._tapped_twice(inbound):
+                await self._again(inbound, RunId(rest))
+            case "launch" | "again":
+                log.info("a second tap on the same button", key=inbound.key, press=inbound.press)
             case "watch":
                 await self._watch(inbound, self._live(rest))
             case "say":
@@ -167,10 +177,17 @@ class Desk:
             case "do":
                 name, _, key = rest.partition(":")
                 await self._launch_offered(inbound, name, key)
-            case "again":
-                await self._again(inbound, RunId(rest))
             case _:
                 raise Refused("This button is not known here any more.")
+
+    def _tapped_twice(self, inbound: Inbound) -> bool:
+        """Whether this button was tapped a moment ago: a thumb that trembles starts, and pays, one run."""
+        now = asyncio.get_running_loop().time()
+        self._tapped = {tap: at for tap, at in self._tapped.items() if now - at < TAP_SECONDS}
+        tap = (inbound.where, inbound.on, inbound.press)
+        twice = tap in self._tapped
+        self._tapped.setdefault(tap, now)
+        return twice
 
     async def _offered(self, key: str) -> tuple[str, bool]:
         """The words that an offer was made for, and whether they were forwarded."""
@@ -189,6 +206,9 @@ class Desk:
     async def _say_offered(self, inbound: Inbound, run: LiveRun, text: str, forwarded: bool) -> None:  # noqa: FBT001
         """The words of an offer are for a run that lives already."""
         id_ = command_id(inbound.press)  # the offer's and not the tap's: two taps say it once
+        async for entries in self._store.journal(run.id):
+            if any(entry.key == f"in/{id_}" for entry in entries):
+                raise Refused("This was said to it already.")
 
         def decide(state: State) -> Draft:
             if state.ended or state.stop:
@@ -377,6 +397,9 @@ def _answered(inbound: Inbound, asked: Asked, chosen: tuple[int, ...], text: str
 
 
 def _outsides(state: State) -> set[Conversation]:
+    """The chats in which a run is; before it has a place, the one in which it was launched."""
+    if not state.seated and state.launched:
+        return {state.launched.origin.outside}
     return {where.outside for where in state.seats.values()}
 
 

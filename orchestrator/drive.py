@@ -169,7 +169,7 @@ class Drive:
         """Give the run a place in each chat from which somebody wants to follow it, for as long as it lives."""
         failures = 0
         while True:
-            origin = next(iter(run.state.watching.values()), None) if run.state.seats else None
+            origin = next(iter(run.state.watching.values()), None) if run.state.seated else None
             if origin is None:
                 await woken(run.watched, SEAT_SECONDS if run.state.watching else None)
                 continue
@@ -184,6 +184,10 @@ class Drive:
                 pause = error.seconds if isinstance(error, Busy) else PAUSES[min(failures, len(PAUSES) - 1)]
                 log.warning("no further thread yet", run=run.id, why=str(error), again_in=pause)
                 await asyncio.sleep(pause)
+                continue
+            except Exception:
+                log.exception("a defect kept a run from getting a further place", run=run.id, again_in=PAUSES[-1])
+                await asyncio.sleep(PAUSES[-1])
                 continue
             failures = 0
             await self._sit(run, where)

@@ -35,6 +35,7 @@ async def paying(place: Place, overall: Budget, request: Callable[[], Awaitable[
         finally:
             if gate.here:
                 place.budget.answered(loop.time())
+            place.paid = gate.paid
             if gate.paid and live:
                 place.edited = began
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -82,12 +82,14 @@ class Page:
 class Dispatch:
     """A letter that waits to leave.
 
-    `doubt` is whether an earlier attempt may have posted it (None: only the store knows), `failing` since when it
-    fails, `landed` the message that it is already, since another letter's look has made it true.
+    `merged` are the letters whose look it leaves with, from its first attempt on (None: there was none in this life);
+    `doubt` is whether an attempt may have posted it. `failing`: since when it fails. `landed`: the message that it is
+    already, since another letter left with its look.
     """
 
     letter: Letter
-    doubt: bool | None = None
+    merged: list[Dispatch] | None = None
+    doubt: bool = False
     failing: float | None = None
     landed: MessageId | None = None
 
@@ -147,8 +149,9 @@ class Place:
     """Everything that shares one budget, and the one task that sends it.
 
     Edits of pages and dashboards go in one even stream; the last one left at `edited`. Signs and letters that nobody
-    waits for take turns with them; `drawn` edits left since the last of those. `failing` is what failed since something
-    last did not.
+    waits for take turns with them and with each other: `drawn` edits left since the last of those, and `signed` says
+    whether that was a sign. `paid`: the last doing made a request. `failing` are rows that failed since something last
+    did not.
     """
 
     budget: Budget
@@ -156,10 +159,12 @@ class Place:
     signs: dict[tuple[object, ...], Shown] = field(default_factory=dict)
     pages: dict[str, Page] = field(default_factory=dict)
     woken: asyncio.Event = field(default_factory=asyncio.Event)
-    failing: set[Hashable] = field(default_factory=set)
+    failing: set[int] = field(default_factory=set)
     failures: int = 0
     edited: float = -NEVER
     drawn: int = 0
+    signed: bool = False
+    paid: bool = False
 
     def put(self, item: Item, now: float) -> None:
         """It comes behind all that wait in its row."""
@@ -182,9 +187,9 @@ class Place:
         """Letters and errands that have not left."""
         return sum(len(row.items) for row in self.rows.values())
 
-    def failed(self, what: Hashable, now: float) -> None:
-        """A request for this failed, and not because the platform asked for patience."""
-        self.failing.add(what)
+    def failed(self, row: Row, now: float) -> None:
+        """A letter failed, and not because the platform asked for patience."""
+        self.failing.add(id(row))
         self.failures += 1
         if len(self.failing) > 1:
             self.budget.pause(pause_after(self.failures), now)
@@ -219,28 +224,19 @@ class Place:
         self.signs = {key: other for key, other in self.signs.items() if other is not sign}
 
     def next_item(self, now: float) -> tuple[Row | None, float | None]:
-        """The row whose turn it is, or the seconds until one is tried again (None: none waits).
+        """The row whose turn it is, if there is one, and the seconds until another is tried again (None: none waits).
 
         Rows keep their order. Between rows the most urgent goes first; of those that are as urgent as each other, the
         one that has waited longest for its turn, so that nobody who has much to say keeps the others waiting.
         """
         due = [row for row in self.rows.values() if row.hold.until <= now]
-        if due:
-            return min(due, key=lambda row: (row.lane, row.served)), None
-        return None, min((row.hold.until - now for row in self.rows.values()), default=None)
+        again = min((row.hold.until - now for row in self.rows.values() if row.hold.until > now), default=None)
+        return min(due, key=lambda row: (row.lane, row.served), default=None), again
 
-    def look_of(self, dispatch: Dispatch) -> tuple[Message, list[Dispatch]]:
-        """How a letter is to look when it leaves now, with the waiting letters that are done by that.
-
-        What would be edited at once is posted as it would look then: one request instead of two.
-        """
-        message = dispatch.letter.message
-        done: list[Dispatch] = []
-        if not dispatch.letter.edits:
-            for other in self.rows[dispatch.row].items:
-                if isinstance(other, Dispatch) and other.letter.edits == dispatch.letter.key:
-                    message, done = other.letter.message, [*done, other]
-        return message, done
+    def edits_of(self, dispatch: Dispatch) -> list[Dispatch]:
+        """The waiting letters that change what this one becomes."""
+        others = self.rows[dispatch.row].items
+        return [other for other in others if isinstance(other, Dispatch) and other.letter.edits == dispatch.letter.key]
 
     def next_page(self, now: float) -> tuple[Page | None, float | None]:
         """The page whose turn it is, or the seconds until one is due (None: none waits).

@@ -20,6 +20,7 @@ from orchestrator.nouns import Conversation, Lane, Letter, Sign, Typing
 from orchestrator.pacing import Budget
 from orchestrator.place import Dispatch, Errand, Look, Page, Place
 from orchestrator.ports import Chat, Store
+from orchestrator.tasks import told_to_go
 
 log = structlog.get_logger()
 
@@ -52,7 +53,7 @@ class PostOffice:
                 self._cannot_leave(letter)
                 continue
             if letter.edits:
-                place.pages.pop(letter.edits, None)  # its last look is on the way: no live edit may come after it
+                self.leave(letter.edits, letter.where)  # its last look is on the way: no live edit may come after it
             place.put(Dispatch(letter), asyncio.get_running_loop().time())
             self._taken.add(letter.key)
             place.woken.set()
@@ -72,9 +73,12 @@ class PostOffice:
 
     def leave(self, key: str, where: Conversation) -> None:
         """The page of this letter is kept up to date no longer."""
-        place = self._place(where)
-        if place is not None:
-            place.pages.pop(key, None)
+        clerk = self._clerk(where)
+        page = clerk.place.pages.pop(key, None) if clerk else None
+        if clerk and page:
+            for old in page.left:
+                clerk.place.put(clerk.removal(where, old), asyncio.get_running_loop().time())
+                clerk.place.woken.set()
 
     def sign(self, where: Conversation, sign: Sign) -> None:
         """Show this when the place has a moment for it; the newest of its kind is enough."""
@@ -131,7 +135,9 @@ class PostOffice:
         while True:
             try:
                 await clerk.serve(where)
-            except Exception:
+            except (Exception, asyncio.CancelledError):
+                if told_to_go():
+                    raise
                 log.exception("a defect in a place", scope=scope, again_in=DEFECT_SECONDS)
                 await asyncio.sleep(DEFECT_SECONDS)
             else:  # nothing was awaited since it was done: whoever comes next opens the place anew
@@ -160,5 +166,7 @@ async def _guarded(work: Coroutine[Any, Any, None]) -> None:
     """A defect in what is done beside the rest ends that alone."""
     try:
         await work
-    except Exception:
+    except (Exception, asyncio.CancelledError):
+        if told_to_go():
+            raise
         log.exception("a defect in the post office")

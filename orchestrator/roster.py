@@ -100,20 +100,21 @@ class Roster:
     async def bereft(self, letter: Letter, why: str) -> None:
         """The place of a letter is no more: its run goes on in its other places, or where it was launched.
 
-        What stands nowhere else is said there again. It is written when this returns, however long that takes.
+        What stands nowhere else is said there again. It is written when this returns, however long the store takes.
         """
         if letter.run:
             await self._recovered.wait()
-            await patiently(lambda: self._rehome(letter, why), what="what a lost place was told")
+            await patiently(lambda: self._rehome(letter, why), what="what a lost place was told", over=(Trouble,))
 
     async def _rehome(self, letter: Letter, why: str) -> None:
         run = self.live.get(letter.run)
         state = run.state if run else await load(self._store, letter.run)
-        others = [seat for seat, where in state.seats.items() if where != letter.where]
-        told = [await self._store.sent(at_seat(seatless(letter.key), seat)) for seat in others]
+        told = {seat: await self._store.sent(at_seat(seatless(letter.key), seat)) for seat in state.seats}
 
         def decide(state: State) -> Draft:
-            return _rehoming(state, letter, why, told_elsewhere=any(told))
+            """Of two places that are lost at once, the second one knows here that the first is."""
+            others = [told.get(seat) for seat, where in state.seats.items() if where != letter.where]
+            return _rehoming(state, letter, why, told_elsewhere=any(sent and not sent.lost for sent in others))
 
         if run:
             await run.write(decide)

@@ -124,7 +124,7 @@ class LiveRun:
         for where, sign in (*signs, *_standing(old, state)):
             self._office.sign(where, sign)
         for seat, where in old.seats.items():
-            if seat not in state.seats:
+            if seat not in state.seats or state.ended:
                 self._office.leave(at_seat(page_key(self.id, state.page), seat), where)
         self.wake.set()
         if state.watching:

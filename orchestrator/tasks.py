@@ -17,12 +17,17 @@ PATIENCE_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 """Pauses of whoever waits for something that must work again some time; the last one goes on."""
 
 
-async def patiently(do: Callable[[], Awaitable[T]], *, what: str) -> T:
-    """Do this until it works, however long it takes: for what must not be left undone, like a note in the store."""
+async def patiently(
+    do: Callable[[], Awaitable[T]], *, what: str, over: tuple[type[Exception], ...] = (Exception,)
+) -> T:
+    """Do this until it works, however long it takes: for what must not be left undone, like a note in the store.
+
+    `over`: what it is patient over; anything else comes out.
+    """
     for pause in chain(PATIENCE_SECONDS, repeat(PATIENCE_SECONDS[-1])):
         try:
             return await do()
-        except Exception as error:  # noqa: BLE001 - whatever it is, whoever waits must not end by it
+        except over as error:
             log.error("not done yet", what=what, again_in=pause, error=repr(error))
             await asyncio.sleep(pause)
     raise AssertionError("unreachable")
@@ -76,6 +81,12 @@ async def each_within(items: AsyncIterator[T], seconds: float) -> AsyncIterator[
         except StopAsyncIteration:
             return
         yield item
+
+
+def told_to_go() -> bool:
+    """Whether somebody cancelled this task. A `CancelledError` without that was made by what it was doing: a defect."""
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 async def woken(event: asyncio.Event, seconds: float | None) -> None:

@@ -95,7 +95,7 @@ def row(state: State, moment: Moment, *, seen_from: Conversation) -> Row:
     assert state.launched is not None
     here = next((where for where in state.seats.values() if where.platform == seen_from.platform), None)
     buttons = _page_buttons(state)
-    if here is None and state.where is not None and buttons:
+    if here is None and state.seated and buttons:
         buttons = (Button("Watch here", f"watch:{state.run}"), *buttons)
     return Row(
         run=state.run,
