@@ -15,15 +15,15 @@ from types import TracebackType
 from typing import Self
 from weakref import WeakValueDictionary
 
-import aiohttp
 import structlog
 
 from adapters.kubernetes.claims import Claims
 from adapters.kubernetes.cluster import Cluster, Door
 from adapters.kubernetes.credentials import KubernetesCredentials
 from adapters.kubernetes.news import News
-from adapters.kubernetes.pod import CONTAINER, GRACE_SECONDS, Guest, check_name, class_of, isolation_of, pod_of
+from adapters.kubernetes.pod import GRACE_SECONDS, Guest, check_name, class_of, isolation_of, pod_of
 from adapters.kubernetes.pool import Pool, Warm, Warmth
+from adapters.kubernetes.reach import Reach
 from adapters.kubernetes.seen import Seen, Stage
 from adapters.kubernetes.session import AttachSession, LogSession
 from adapters.kubernetes.spares import Spares
@@ -37,7 +37,6 @@ log = structlog.get_logger()
 COME_SECONDS = 3.0
 """An attach waits so long for a pod that is coming before it says what it waits for."""
 
-MOST_PATIENCE = 10.0
 LOOK_SECONDS = 2.0
 END_SECONDS = 10.0
 MARGIN_SECONDS = 30.0
@@ -68,11 +67,10 @@ class KubernetesRuntime:
         self._claims = Claims(self._cluster, self._known, self._spares)
         self._pool = Pool(self._cluster, self._known, self._spares, guest, warm)
         self._starts = Starts(self._cluster, self._known, self._claims, make_room=self._pool.make_room)
+        self._reach = Reach(self._cluster, self._known)
         self._warm = warm
         self._attached: dict[RunId, AttachSession | LogSession] = {}
-        self._read_out: set[str] = set()  # pods by uid whose last words were read from their log
         self._waiting_since: dict[str, float] = {}
-        self._refused: dict[str, int] = {}  # how often in a row a pod's node would not attach us
         self._locks: WeakValueDictionary[RunId, asyncio.Lock] = WeakValueDictionary()
         self._tasks = asyncio.TaskGroup()
         self._watching: list[asyncio.Task[None]] = []
@@ -109,7 +107,7 @@ class KubernetesRuntime:
 
     async def start(self, run: RunId, agent: Agent, *, again: bool = False) -> None:
         """See `orchestrator.ports.Runtime`. That a pod has its name, or its label, means that it is done."""
-        body = pod_of(run, agent, self._guest)
+        check_name(run)
         await self._news.listed()  # a former life of the bot may have claimed a pod for it
         async with self._alone(run):
             seen = await self._news.look(run) if again else self._known.get(run)
@@ -117,6 +115,7 @@ class KubernetesRuntime:
                 if seen is None:
                     if again:
                         raise Gone(f"There is no pod of {run}, and nothing of it is left.")
+                    body = pod_of(run, agent, self._guest)  # by today's settings, which what runs does not depend on
                     await self.credentials.give(run, agent)  # refused, if what it chose is not there
                     if await self._starts.begin(run, body):
                         await self._hand(run, agent)
@@ -156,7 +155,8 @@ class KubernetesRuntime:
             async with self._last_words(seen) as told:
                 yield told
             return
-        session = AttachSession(await self._socket(seen), name=run)
+        session = AttachSession(await self._reach.stream(seen), name=run)
+        self._waiting_since.pop(seen.uid, None)
         if run in self._attached:
             await session.leave()
             raise Broken(f"Somebody is attached to {run} already.")
@@ -187,6 +187,8 @@ class KubernetesRuntime:
             self._give_up(seen)
             return True
         if seen.stage is Stage.DONE:
+            if not again and seen.uid in self._reach.read_out:  # what it did is not done once more
+                raise Refused(f"{seen.words} Nobody heard anything of it, and nothing of what it said is left.")
             return True
         if again:
             raise Gone(seen.words)
@@ -213,6 +215,8 @@ class KubernetesRuntime:
                 seen = await self._known.until(run, lambda now: _moved(before, now), seconds=self._come_seconds)
             except TimeoutError:
                 seen = self._known.get(run)
+            if seen is None:  # what a list or a watch lets out is not gone for sure
+                seen = await self._news.look(run)
         if seen is None:
             raise Gone(f"There is no pod of {run}.")
         if seen.stage in {Stage.COMING, Stage.RESTARTING}:
@@ -221,29 +225,19 @@ class KubernetesRuntime:
             raise Gone(seen.words)
         return seen
 
-    async def _socket(self, seen: Seen) -> aiohttp.ClientWebSocketResponse:
-        """A stream to the container; where its node does not answer, with more and more patience."""
-        try:
-            socket = await self._cluster.attach(seen.name, container=CONTAINER)
-        except Busy as busy:
-            refused = self._refused[seen.uid] = self._refused.get(seen.uid, 0) + 1
-            seconds = max(busy.seconds, min(MOST_PATIENCE, busy.seconds * 2 ** min(refused - 1, 10)))
-            raise Busy(str(busy), seconds=seconds, everywhere=busy.everywhere) from None
-        self._refused.pop(seen.uid, None)
-        return socket
-
     @asynccontextmanager
     async def _last_words(self, seen: Seen) -> AsyncIterator[LogSession]:
         """What it said while nobody was attached, from its log: without this, the end of a run is lost with the bot."""
-        if seen.uid in self._read_out:
-            raise Gone(f"{seen.words} Its pod has nothing more to say.")
-        session = LogSession(await self._cluster.log(seen.name, container=CONTAINER), name=seen.run)
+        session = LogSession(await self._reach.log(seen), name=seen.run)
+        if seen.run in self._attached:
+            session.close()
+            raise Broken(f"Somebody is attached to {seen.run} already.")
         self._attached[seen.run] = session
         try:
             yield session
         finally:
             if session.whole:
-                self._read_out.add(seen.uid)
+                self._reach.read_out.add(seen.uid)
             del self._attached[seen.run]
             session.close()
 
@@ -254,9 +248,8 @@ class KubernetesRuntime:
         for grace, seconds in ((None, self._grace_seconds), (0, END_SECONDS)):
             if not await self._cluster.delete(seen.name, uid=seen.uid, grace=grace) or await self._left(seen, seconds):
                 self._known.bury(seen)
-                self._read_out.discard(seen.uid)
                 self._waiting_since.pop(seen.uid, None)
-                self._refused.pop(seen.uid, None)
+                self._reach.forget(seen)
                 return
         raise Broken(f"The pod {seen.name} does not go, not even by force.")
 

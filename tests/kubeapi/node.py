@@ -43,6 +43,8 @@ class Node:
         """The handlers of runtime classes that containerd has."""
         self.dead = False
         """The kubelet does not answer: no attach, no logs, no news of pods. Containers go on."""
+        self.dazed = False
+        """The kubelet is just up again and knows none of its pods yet: attach and logs get 404, and pods go on."""
         self.hollow = False
         """Containers are said to run and are not there: for measuring with thousands of pods."""
         self.container: Callable[[Log], Container] = Container
@@ -50,6 +52,8 @@ class Node:
         self.pull_seconds = 0.0
         """How long a pod is in ContainerCreating."""
         self.retry_seconds = 0.1
+        self.look_seconds = 10.0
+        """So often the kubelet looks what a pod's folders and logs take, and evicts the pod when that is too much."""
         self.crash_seconds = 0.2
         """The first pause between two restarts; it doubles. The first restart is at once."""
         self.linger_seconds = 0.02

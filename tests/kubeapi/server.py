@@ -363,6 +363,8 @@ class KubeApi:
             raise refusal.bad_request(f"pod {asked.name} does not have a host assigned")
         if self.node.dead:
             raise refusal.internal("error dialing backend: dial tcp 10.0.0.11:10250: connect: connection refused")
+        if self.node.dazed:
+            raise refusal.not_found("pods", asked.name)
         life = self.node.life(asked.name, asked.namespace)
         assert life is not None
         return life

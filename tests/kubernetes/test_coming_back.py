@@ -1,0 +1,138 @@
+"""What a node or a server says when it has just come back, and what a new life of the bot does: no run ends by it."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+
+from adapters.kubernetes import Door, Guest, KubernetesRuntime
+from agent.wire import Resume, Stop
+from orchestrator.errors import Busy, Gone, Refused
+from orchestrator.nouns import Agent, Limits
+from orchestrator.ports import Gateway
+from tests.contract.test_runtime import AGENT, RUN, Listener, attached, command, counted, ended, send_all
+from tests.kubeapi import Fault, KubeApi
+from tests.kubernetes.conftest import Open
+
+
+async def tell(runtime: KubernetesRuntime, count: int) -> Listener:
+    await runtime.start(RUN, AGENT)
+    listener = Listener()
+    async with attached(runtime) as session:
+        await send_all(session, range(count))
+        assert await listener.hear(session, counted(count))
+    return listener
+
+
+async def attach(runtime: KubernetesRuntime) -> None:
+    async with runtime.attach(RUN):
+        pass
+
+
+async def said_all(api: KubeApi, runtime: KubernetesRuntime) -> None:
+    """A run that has ended, was heard to its end, and has left."""
+    listener = await tell(runtime, 3)
+    async with attached(runtime) as session:
+        await session.send(Resume(listener.epoch, listener.n))
+        await session.send(command(Stop("enough")))
+        assert await listener.hear(session, ended)
+        await session.send(Resume(listener.epoch, listener.n))
+        await api.until(lambda: (api.pod(RUN) or {})["status"]["phase"] == "Succeeded", within=60)
+
+
+async def test_a_kubelet_that_is_just_back_and_knows_no_pods_ends_no_run(
+    api: KubeApi, runtime: KubernetesRuntime
+) -> None:
+    listener = await tell(runtime, 2)
+    api.node.dazed = True
+    patience = []
+    for _ in range(4):
+        with pytest.raises(Busy, match="has just come back") as busy:
+            await attach(runtime)
+        patience.append(busy.value.seconds)
+    assert patience[-1] > patience[0]
+    api.node.dazed = False
+    async with attached(runtime) as session:
+        await send_all(session, range(4))
+        assert await listener.hear(session, counted(4))
+    assert listener.lost == 0
+
+
+async def test_a_pod_that_is_gone_indeed_is_gone_at_once(api: KubeApi, runtime: KubernetesRuntime) -> None:
+    await tell(runtime, 1)
+    api.fail("watch pods", Fault.hang(), times=99)
+    api.watches.cut()
+    api.drop("Pod", RUN)
+    with pytest.raises(Gone, match="no pod"):
+        await attach(runtime)
+    assert await runtime.pods() == {}
+
+
+async def test_last_words_are_waited_for_where_the_node_is_just_back(api: KubeApi, new_life: Open) -> None:
+    async with new_life() as runtime:
+        await said_all(api, runtime)
+    async with new_life() as runtime:
+        await runtime.start(RUN, AGENT, again=True)
+        api.node.dazed = True
+        for _ in range(3):
+            with pytest.raises(Busy, match="last words yet"):
+                await attach(runtime)
+        api.node.dazed = False
+        listener = Listener()
+        async with runtime.attach(RUN) as session:
+            assert await listener.hear(session, ended)
+
+
+async def test_last_words_that_no_node_has_are_given_up_in_the_end(
+    api: KubeApi, new_life: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapters.kubernetes.reach.UNREAD_SECONDS", 0.0)
+    async with new_life() as runtime:
+        await said_all(api, runtime)
+    api.node.dazed = True
+    async with new_life() as runtime:
+        with pytest.raises(Gone, match="nothing left of its last words"):
+            await attach(runtime)
+        with pytest.raises(Gone, match="nothing more to say"):
+            await attach(runtime)
+        await runtime.start(RUN, AGENT, again=True)
+        with pytest.raises(Refused, match="Nobody heard anything"):  # what was done is not done once more
+            await runtime.start(RUN, AGENT)
+
+
+async def test_a_slow_start_is_no_reproach_to_a_run_that_came(
+    api: KubeApi, runtime: KubernetesRuntime, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapters.kubernetes.runtime.MARGIN_SECONDS", 0.0)
+    agent = Agent(name="rehearsal", driver="rehearsal", script="welcome", limits=Limits(start=1))
+    api.node.no_room = "1 Insufficient memory."
+    await runtime.start(RUN, agent)
+    with suppress(Busy):
+        await attach(runtime)
+    await runtime.start(RUN, agent)
+    api.node.no_room = ""
+    async with attached(runtime) as session:
+        assert await Listener().hear(session, lambda it: it.epoch)
+        await asyncio.sleep(1.2)  # the run works for longer than its start may take
+        api.node.crash_seconds = 60.0
+        for _ in range(2):  # the first is started again at once
+            await api.until(lambda: api.life(RUN).container, within=60)
+            api.life(RUN).oom()
+            await api.until(lambda: not api.life(RUN).container, within=60)
+    await runtime.start(RUN, agent, again=True)
+
+
+async def test_a_run_that_lives_does_not_depend_on_todays_settings(api: KubeApi, door: Door) -> None:
+    agent = Agent(name="g", driver="claude", credential="gateway")
+    gateway = Gateway("http://gateway", lambda _run, _agent: "t" * 20)
+    async with KubernetesRuntime(door, Guest(image="agent:1", gateway=gateway)) as runtime:
+        await runtime.start(RUN, agent)
+        await api.until(lambda: api.life(RUN).container, within=60)
+    async with KubernetesRuntime(door, Guest(image="agent:1")) as runtime:
+        await runtime.start(RUN, agent, again=True)
+        await runtime.start(RUN, agent)
+        await runtime.stop(RUN)
+        with pytest.raises(Refused, match="GATEWAY_KEY"):
+            await runtime.start(RUN, agent)
