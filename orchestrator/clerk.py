@@ -267,10 +267,10 @@ class Clerk:
         self.place.drawn += 1
         self.place.pages[page.key] = page  # to the end of the row: the others come first now
         try:
-            if page.left:
-                await self._take_away(page)
-            else:
+            if not page.left:
                 await self._edit(page)
+            if page.left and not self.place.budget.wait(page.lane, asyncio.get_running_loop().time()):
+                await self._take_away(page)
         except Gone as why:
             log.warning("page given up", key=page.key, why=str(why))
             page.id = None  # it stays here without one: taken off, the next change would look for it and edit it again
