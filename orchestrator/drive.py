@@ -217,7 +217,9 @@ class Drive:
             run.now(words=str(busy))
             return busy.seconds
         except Gone as gone:
-            if not run.state.finished:
+            if not run.state.epoch and not run.state.stop:
+                run.now(words=str(gone))  # nobody had heard of it: made anew, for as long as a start may take
+            elif not run.state.finished:
                 await self.end(run, "lost", f"its process is gone: {gone}")
         except Refused as refused:
             await self.end(run, "failed", str(refused))

@@ -132,6 +132,23 @@ async def test_a_bot_that_is_there_before_its_cluster(api: KubeApi, tmp_path: Pa
         assert "Traceback" not in bot.words()
 
 
+async def test_a_pod_that_is_lost_while_it_comes_is_made_anew(api: KubeApi, tmp_path: Path) -> None:
+    """Evicted, drained, or without room on its node after all: nobody had heard of it, so nothing is lost."""
+    api.node.pull_seconds = 600.0
+    async with Product(tmp_path / "var", env=api.settings(tmp_path / "kubeconfig")) as bot:
+        me = bot.person()
+        place = await me.launch("rehearsal", "show me around")
+        await api.until(lambda: pods(api), within=WAIT)
+        await me.sees(place, lambda looks: "being made" in looks[0].text, seconds=WAIT)
+        (life,) = api.node.lives()
+        api.node.pull_seconds = 0.0
+        life.evict()
+        await me.sees(place, lambda looks: looks[0].text.startswith("working"), seconds=WAIT)
+        (other,) = api.node.lives()
+        assert other.uid != life.uid
+        assert "ended" not in told(await me.looks(place))
+
+
 async def test_the_doctor_looks_at_the_cluster(api: KubeApi, tmp_path: Path) -> None:
     bot = Product(tmp_path / "var", env=api.settings(tmp_path / "kubeconfig"))
     bot.data.mkdir()
