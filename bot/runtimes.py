@@ -77,6 +77,7 @@ def way(settings: Settings, environ: Mapping[str, str]) -> tuple[Door, Guest]:
     guest = Guest(
         image=settings.agent_image or AGENT_IMAGE,
         runtime_class=settings.runtime_class,
+        disk=settings.agent_disk,
         secret=SECRET,
         credential=settings.credential,
         gateway=gateway_of(settings),

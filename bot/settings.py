@@ -103,6 +103,7 @@ class Settings:
     kube_namespace: str = "claude-agents"
     runtime_class: str = "kata-fc"
     agent_image: str = ""
+    agent_disk: str = "16Gi"
     warm_pods: int = 0
     anthropic_api_key: Secret = Secret()
     claude_code_oauth_token: Secret = Secret()
@@ -318,6 +319,12 @@ def _class(text: str) -> str:
     return text
 
 
+def _amount(text: str) -> str:
+    if not re.fullmatch(r"[1-9]\d*(Ki|Mi|Gi|Ti|k|M|G|T)", text):
+        raise ValueError(f"{text!r} is not an amount of bytes with its unit, like 16Gi or 512Mi")
+    return text
+
+
 def _image(text: str) -> str:
     if not re.fullmatch(
         r"[a-z0-9]([a-z0-9._:/-]*[a-z0-9])?(:[A-Za-z0-9_][A-Za-z0-9_.-]*)?(@sha256:[0-9a-f]{64})?", text
@@ -400,6 +407,7 @@ PARSERS: Mapping[str, Callable[[str], Any]] = {
     "KUBE_NAMESPACE": _namespace,
     "RUNTIME_CLASS": _class,
     "AGENT_IMAGE": _image,
+    "AGENT_DISK": _amount,
     "WARM_PODS": _few,
     "ANTHROPIC_API_KEY": _one_word,
     "CLAUDE_CODE_OAUTH_TOKEN": _one_word,

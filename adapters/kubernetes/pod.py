@@ -1,7 +1,8 @@
 """From a run and its agent to a pod, by a pure function. It knows no API and nothing of what will be said to the agent.
 
 The pod needs no shared volume: credentials come by Secret, everything else by the pipe, so that it works where the
-guest shares no filesystem with its host. Its folders are emptyDirs, which outlive the container and not the pod.
+guest shares no filesystem with its host. Its folders are emptyDirs, which outlive the container and not the pod. None
+of them has a size of its own: a kubelet does not make a folder full, it evicts the pod whose folder is larger.
 """
 
 from __future__ import annotations
@@ -40,12 +41,28 @@ GRACE_SECONDS = 45
 MARGIN_SECONDS = 900
 """The bot ends a run that is over its limits; the cluster does so only when there is no bot for longer than this."""
 
-FOLDERS: Mapping[str, tuple[str, str]] = {
-    "state": ("/state", "2Gi"),
-    "work": ("/work", "6Gi"),
-    "home": ("/home/agent", "512Mi"),
-    "tmp": ("/tmp", "1Gi"),  # noqa: S108 - a folder of the pod
+FOLDERS: Mapping[str, str] = {
+    "state": "/state",
+    "work": "/work",
+    "cache": "/cache",
+    "home": "/home/agent",
+    "tmp": "/tmp",  # noqa: S108 - a folder of the pod
 }
+CACHES: Mapping[str, str] = {
+    "XDG_CACHE_HOME": "/cache",
+    "npm_config_cache": "/cache/npm",
+    "PIP_CACHE_DIR": "/cache/pip",
+    "CARGO_HOME": "/cache/cargo",
+    "GOPATH": "/cache/go",
+}
+"""What tools fetch goes there and not beside the journal: all of it may be deleted at any time."""
+
+DISK_BYTES = "AGENT_DISK_BYTES"
+DISK_FOLDERS = "AGENT_DISK_FOLDERS"
+"""By these variables agentd knows how much all folders may take, and tells of it before the kubelet evicts."""
+
+SURE = "1Gi"
+"""Of the disk a node must have this for a pod; the rest is had by those who come first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +73,7 @@ class Guest:
     runtime_class: str = "kata-fc"
     secret: str = "agent-credentials"  # noqa: S105 - the name of one
     priority_class: str = "agents"
+    disk: str = "16Gi"  # what a pod's folders may take together
     credential: str = ""
     gateway: Gateway | None = None
 
@@ -105,10 +123,10 @@ def pod_of(run: RunId, agent: Agent, guest: Guest) -> Body:
         "stdin": True,
         "stdinOnce": False,  # stdin stays open when the bot goes; it comes back
         "tty": False,
-        "env": [{"name": "HOME", "value": FOLDERS["home"][0]}, *grant.env],
-        "resources": _resources(agent),
+        "env": [*_surroundings(guest), *grant.env],
+        "resources": _resources(agent, guest),
         "securityContext": _hull(),
-        "volumeMounts": [*({"name": name, "mountPath": path} for name, (path, _) in FOLDERS.items()), *grant.mounts],
+        "volumeMounts": [*({"name": name, "mountPath": path} for name, path in FOLDERS.items()), *grant.mounts],
     }
     spec: Body = {
         "restartPolicy": "OnFailure",
@@ -133,14 +151,11 @@ def pod_of(run: RunId, agent: Agent, guest: Guest) -> Body:
             }
         ],
         "containers": [container],
-        "volumes": [
-            *({"name": name, "emptyDir": {"sizeLimit": size}} for name, (_, size) in FOLDERS.items()),
-            *grant.volumes,
-        ],
+        "volumes": [*({"name": name, "emptyDir": {}} for name in FOLDERS), *grant.volumes],
     }
     if grant.before:
         spec["initContainers"] = [
-            {**first, "image": guest.image, "resources": _resources(agent), "securityContext": _hull()}
+            {**first, "image": guest.image, "resources": _resources(agent, guest), "securityContext": _hull()}
             for first in grant.before
         ]
     if runtime_class:
@@ -149,6 +164,13 @@ def pod_of(run: RunId, agent: Agent, guest: Guest) -> Body:
     if grant.kind:
         meta["labels"][CREDENTIAL] = grant.kind
     return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
+
+
+def _surroundings(guest: Guest) -> list[Body]:
+    """The variables that all pods have."""
+    told = {"HOME": FOLDERS["home"], **CACHES}
+    told |= {DISK_BYTES: str(bytes_of(guest.disk)), DISK_FOLDERS: ":".join(FOLDERS.values())}
+    return [{"name": name, "value": text} for name, text in told.items()]
 
 
 def _hull() -> Body:
@@ -181,7 +203,18 @@ def _label(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9._-]", "-", text)[:63].strip("._-")
 
 
-def _resources(agent: Agent) -> Body:
+def bytes_of(amount: str) -> int:
+    """An amount as clusters write it, like 16Gi. Raises `Refused`."""
+    if not MEMORY.fullmatch(amount):
+        raise Refused(f"{amount[:40]!r} is no amount of bytes, like 16Gi or 512Mi (AGENT_DISK).")
+    digits = amount.rstrip("KMGTik")
+    unit = amount[len(digits) :]
+    power = " KMGT".index(unit[:1].upper()) if unit else 0
+    size: int = int(digits) * (1024 if unit.endswith("i") else 1000) ** power
+    return size
+
+
+def _resources(agent: Agent, guest: Guest) -> Body:
     """Memory is had for sure, so that agents do not kill each other; of its CPU an agent needs a quarter, mostly."""
     cpu = CPU.fullmatch(agent.cpu)
     milli = 0 if cpu is None else int(cpu["milli"]) if cpu["milli"] else round(float(cpu["cores"]) * 1000)
@@ -189,7 +222,8 @@ def _resources(agent: Agent) -> Body:
         raise Refused(f"The profile's cpu is {agent.cpu[:40]!r}; it is a number of cores, like 1, 0.5 or 500m.")
     if not MEMORY.fullmatch(agent.memory):
         raise Refused(f"The profile's memory is {agent.memory[:40]!r}; it is an amount of bytes, like 1Gi or 512Mi.")
+    sure = min(SURE, guest.disk, key=bytes_of)
     return {
-        "requests": {"cpu": f"{max(10, milli // 4)}m", "memory": agent.memory, "ephemeral-storage": "1Gi"},
-        "limits": {"cpu": f"{milli}m", "memory": agent.memory, "ephemeral-storage": "10Gi"},
+        "requests": {"cpu": f"{max(10, milli // 4)}m", "memory": agent.memory, "ephemeral-storage": sure},
+        "limits": {"cpu": f"{milli}m", "memory": agent.memory, "ephemeral-storage": guest.disk},
     }

@@ -14,6 +14,7 @@ import signal
 import sys
 import time
 from collections import deque
+from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,6 +34,7 @@ from agent.agentd.printer import Printer
 from agent.agentd.process import Reaper
 from agent.agentd.record import Record
 from agent.agentd.repositories import clone
+from agent.agentd.room import Room
 from agent.agentd.session import Desk, Session
 from agent.agentd.shape import secrets_of
 from agent.agentd.uploads import Uploads
@@ -90,6 +92,7 @@ class Life:
         self._hidden = Hidden(secrets_of(os.environ), folder=os.environ.get(HIDDEN, ""))
         self._record = Record(self._journal, self._printer, self._patience, hidden=self._hidden)
         self._ears = Ears(Inlet(stdin), self._printer)
+        self._room = Room.told(os.environ)
         self._uploads = Uploads(folder.workplace.uploads)
         self._reaper = Reaper()
         self._session: Session | None = None
@@ -117,6 +120,8 @@ class Life:
             await end_group(read_note(self._folder.path / "cli"))
             await self._catch_up()
             background.append(tasks.create_task(self._obey_all()))
+            if self._room is not None:
+                background.append(tasks.create_task(self._tell_of(self._room)))
             ending = await self._until_over()
             await end_adopted()
             if ending == LEAVE:
@@ -136,6 +141,14 @@ class Life:
             self._started.set()
         if (stop := self._inbox.stop) is not None:
             self._wish.make(Ending("stopped", stop[1].words))
+
+    async def _tell_of(self, room: Room) -> None:
+        """Say in time that the disk which this pod may take comes to its end."""
+        async with aclosing(room.watch(every=self._deadlines.room)) as news:
+            async for noticed in news:
+                async with self._record.desk:
+                    if self._journal.tally.finished is None:
+                        await self._record.write(noticed)
 
     # --- commands ---
 

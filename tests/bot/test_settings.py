@@ -65,6 +65,7 @@ def test_everything_can_be_set() -> None:
             "DATA_DIR": "/srv/army",
             "MAX_BUDGET_USD": "2.50",
             "WARM_PODS": "3",
+            "AGENT_DISK": "512Mi",
             "MAX_RUNS": "9",
             "LOG_LEVEL": "debug",
         }
@@ -75,7 +76,7 @@ def test_everything_can_be_set() -> None:
     assert settings.http_bind == Bind("::", 8080)
     assert str(settings.http_bind) == "[::]:8080"
     assert (settings.max_budget_usd, settings.max_runs, settings.log_level) == (2.5, 9, "DEBUG")
-    assert settings.warm_pods == 3
+    assert (settings.warm_pods, settings.agent_disk) == (3, "512Mi")
     assert settings.data_dir == Path("/srv/army")
     assert settings.has_model
     assert {secret.reveal() for secret in settings.secrets} == {"123:abc", "tok", "let-me-in", "sk-ant-1"}
@@ -91,6 +92,7 @@ def test_all_mistakes_are_told_at_once() -> None:
             "KUBE_NAMESPACE": "My Agents",
             "RUNTIME_CLASS": "Kata FC",
             "AGENT_IMAGE": "agent image",
+            "AGENT_DISK": "much",
             "WARM_PODS": "51",
             "LOG_LEVEL": "loud",
             "TELEGRAM_TOKEN": "hello",
@@ -101,10 +103,10 @@ def test_all_mistakes_are_told_at_once() -> None:
     )
     text = "\n".join(told)
     for name in ("HTTP_BIND", "MAX_RUNS", "MAX_BUDGET_USD", "RUNTIME:", "LOG_LEVEL", "TELEGRAM_TOKEN:",
-                 "KUBE_NAMESPACE:", "RUNTIME_CLASS:", "AGENT_IMAGE:", "WARM_PODS:",
+                 "KUBE_NAMESPACE:", "RUNTIME_CLASS:", "AGENT_IMAGE:", "AGENT_DISK:", "WARM_PODS:",
                  "TELEGRAM_ALLOWED_USERS", "TELEGRAM_TOKN", "FOO", "line 2", "line 3"):  # fmt: skip
         assert name in text
-    assert len(told) == 15
+    assert len(told) == 16
     assert all(sentence.endswith(".") for sentence in told)
 
 

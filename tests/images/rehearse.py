@@ -1,6 +1,6 @@
 """`python3 -m tests.images.rehearse podman agent-image`: speaks the pipe with agentd in the built image, from outside.
 
-The container gets what a pod gets, and no network: user 1000, a read-only root, no capability, four writable folders.
+The container gets what a pod gets, and no network: user 1000, a read-only root, no capability, five writable folders.
 Standard library and `agent.wire` only, so that any Python runs it.
 """
 
@@ -22,7 +22,7 @@ LOCKED = (
     "--network=none", "--read-only", "--user=1000:1000", "--cap-drop=all", "--security-opt=no-new-privileges",
     "--read-only-tmpfs=false", "--tmpfs=/tmp:mode=1777",
 )  # fmt: skip
-WRITABLE = (Path("/state"), Path("/work"), Path("/home/agent"))
+WRITABLE = (Path("/state"), Path("/work"), Path("/cache"), Path("/home/agent"))
 SECONDS = 60.0
 
 

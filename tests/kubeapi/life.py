@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 from tests.kubeapi import command
 from tests.kubeapi.container import Container
 from tests.kubeapi.log import Log
-from tests.kubeapi.places import Missing, Places
+from tests.kubeapi.places import Missing, Places, too_much
 from tests.kubeapi.refusal import Json
 from tests.kubeapi.sorts import PODS, RUNTIME_CLASSES
 from tests.kubeapi.stock import now
@@ -114,6 +114,7 @@ class Life:
     async def run(self) -> None:
         """Until it has ended and, if it was deleted, its object is gone."""
         living = asyncio.create_task(self._live())
+        looking = asyncio.create_task(self._look())
         doomed = asyncio.create_task(self._doomed.wait())
         try:
             await asyncio.wait({living, doomed}, return_when=asyncio.FIRST_COMPLETED)
@@ -124,9 +125,9 @@ class Life:
             if self._doom is not None and self._doom.deleted:
                 await self._leave()
         finally:
-            doomed.cancel()
-            living.cancel()
-            await asyncio.wait({doomed, living})
+            for task in (doomed, living, looking):
+                task.cancel()
+            await asyncio.wait({doomed, living, looking})
             if self.container is not None:
                 self.container.kill(signal.SIGKILL)
                 await self.container.run()
@@ -164,6 +165,15 @@ class Life:
                 await asyncio.sleep(pause)
             pause = min(300.0, pause * 2 or self._node.crash_seconds)
             self.restarts += 1
+
+    async def _look(self) -> None:
+        """What the kubelet's housekeeping does: nothing is ever full, but who has taken too much is evicted."""
+        while True:
+            await asyncio.sleep(self._node.look_seconds)
+            if self.container is not None and not self._node.dead and (why := too_much(self.spec, self.places)):
+                self._tell("Evicted", why, kind="Warning")
+                self.doom(Doom(1, reason="Evicted", message=why))
+                return
 
     async def _first(self, number: int, about: Json) -> None:
         """Run an init container until it has ended well; as often as that takes."""

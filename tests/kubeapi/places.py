@@ -10,10 +10,13 @@ told by TMPDIR. What no volume covers is this machine's own.
 from __future__ import annotations
 
 import base64
+import os
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
+from tests.kubeapi.bodies import quantity
 from tests.kubeapi.refusal import Json
 
 Find = Callable[[str, str], Json | None]
@@ -113,6 +116,31 @@ class Places:
         """Where temporary files of the container go."""
         there = self.here("/tmp")
         return there if there != "/tmp" else tempfile.gettempdir()
+
+
+def too_much(spec: Json, places: Places) -> str:
+    """Why a kubelet evicts the pod for what it has on its node's disk, if it does: its folders, and its logs."""
+    whole = sum(file.stat().st_blocks * 512 for file in places.root.glob("*.log"))
+    for volume in spec.get("volumes") or []:
+        if (about := volume.get("emptyDir")) is None or about.get("medium"):
+            continue
+        taken = _on_disk(places.root / str(volume["name"]))
+        if "sizeLimit" in about and taken > quantity(about["sizeLimit"]):
+            return f'Usage of EmptyDir volume "{volume["name"]}" exceeds the limit "{about["sizeLimit"]}". '
+        whole += taken
+    limits = [(one.get("resources") or {}).get("limits", {}).get("ephemeral-storage") for one in spec["containers"]]
+    if all(limits) and whole > sum(map(quantity, limits)):
+        return f"Pod ephemeral local storage usage exceeds the total limit of containers {limits[0]}. "
+    return ""
+
+
+def _on_disk(folder: Path) -> int:
+    taken = 0
+    for path, _, names in os.walk(folder):
+        for name in names:
+            with suppress(FileNotFoundError):
+                taken += (Path(path) / name).lstat().st_blocks * 512
+    return taken
 
 
 def values(thing: Json) -> dict[str, bytes]:

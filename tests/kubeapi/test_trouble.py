@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import time
+from pathlib import Path
 
 import aiohttp
 import pytest
 
 from tests.kubeapi import Image, KubeApi
 from tests.kubeapi.client import SPACE, Client, pod, raw, refused, shell
+from tests.kubeapi.refusal import Json
 
 
 def waiting(api: KubeApi) -> str:
@@ -88,6 +90,38 @@ async def test_a_pod_that_has_to_go(api: KubeApi, kube: Client) -> None:
     status = (await kube.read())["status"]
     assert status["reason"] == "Evicted"
     assert "DisruptionTarget" in {c["type"] for c in status["conditions"]}
+
+
+EATS = "dd if=/dev/zero of=much bs=1M count=3 2>/dev/null; sleep 60"
+MOST = {"requests": {"memory": "64Mi"}, "limits": {"memory": "64Mi", "ephemeral-storage": "2Mi"}}
+
+
+@pytest.mark.parametrize(
+    ("size", "resources", "word"),
+    [("1Mi", {}, 'Usage of EmptyDir volume "work" exceeds'), ("", MOST, "total limit of containers 2Mi")],
+)
+async def test_a_pod_that_takes_too_much_of_the_disk(
+    api: KubeApi, kube: Client, size: str, resources: Json, word: str
+) -> None:
+    api.node.look_seconds = 0.02
+    work = {"name": "work", "emptyDir": {"sizeLimit": size} if size else {}}
+    volumes = [{"name": "state", "emptyDir": {}}, work]
+    await kube.create(pod(command=shell(EATS), workingDir="/work", spec={"volumes": volumes}, resources=resources))
+    await api.until(lambda: kube.phase() == "Failed", within=60)
+    status = (await kube.read())["status"]
+    assert (status["reason"], word in status["message"]) == ("Evicted", True)
+    assert "DisruptionTarget" not in {c["type"] for c in status["conditions"]}, "this is the pod's own fault"
+
+
+async def test_a_pod_that_takes_what_it_may(api: KubeApi, kube: Client) -> None:
+    looks, api.node.look_seconds = api.node.look_seconds, 0.02
+    most = {**MOST, "limits": {"memory": "64Mi", "ephemeral-storage": "8Mi"}}
+    await kube.running(pod(command=shell(EATS), workingDir="/work", resources=most))
+    much = Path(api.life("r-1").places.here("/work")) / "much"
+    await api.until(lambda: much.exists() and much.stat().st_size == 3 << 20, within=60)
+    await asyncio.sleep(api.node.look_seconds * 5)
+    assert looks > 1
+    assert kube.phase() == "Running"
 
 
 async def test_a_pod_that_has_had_its_time(api: KubeApi, kube: Client) -> None:

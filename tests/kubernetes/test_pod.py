@@ -12,7 +12,18 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.kubernetes.pod import Guest, class_of, isolation_of, pod_of
+from adapters.kubernetes.pod import (
+    CACHES,
+    DISK_BYTES,
+    DISK_FOLDERS,
+    FOLDERS,
+    Guest,
+    bytes_of,
+    class_of,
+    isolation_of,
+    pod_of,
+)
+from agent.agentd.room import Room
 from orchestrator.errors import Refused
 from orchestrator.nouns import Agent, Limits, RunId
 from orchestrator.ports import Gateway
@@ -21,6 +32,7 @@ GOLDEN = Path(__file__).with_name("pods")
 GUEST = Guest(image="ghcr.io/rj-ai-army/agent:0.1.0")
 GATEWAY = Gateway("https://gateway.example", lambda run, _: f"the token of {run}")
 CLAUDE = Agent(name="claude", driver="claude")
+SURROUNDINGS = ["HOME", *CACHES, DISK_BYTES, DISK_FOLDERS]
 CASES = {
     "claude": (CLAUDE, GUEST),
     "rehearsal": (Agent(name="rehearsal", driver="rehearsal", script="welcome"), GUEST),
@@ -89,19 +101,54 @@ def test_nothing_of_what_is_said_to_the_agent_is_in_the_pod() -> None:
 def test_an_agent_without_a_model_gets_no_credential() -> None:
     agent, guest = CASES["rehearsal"]
     env = pod_of(RunId("r-1"), agent, guest)["spec"]["containers"][0]["env"]
-    assert [variable["name"] for variable in env] == ["HOME"]
+    assert [variable["name"] for variable in env] == SURROUNDINGS
+
+
+def test_no_folder_has_an_end_of_its_own_and_agentd_knows_that_of_all_together() -> None:
+    pod = pod_of(RunId("r-1"), CLAUDE, replace(GUEST, disk="3G"))
+    assert [volume["emptyDir"] for volume in pod["spec"]["volumes"]] == [{}] * len(FOLDERS)
+    [container] = pod["spec"]["containers"]
+    env = {variable["name"]: variable.get("value", "") for variable in container["env"]}
+    room = Room.told(env)
+    assert room is not None
+    assert (noticed := room.notice(3_000_000_000)) is not None
+    assert "2.8 GiB of the 2.8 GiB" in noticed.text
+    assert container["resources"]["limits"]["ephemeral-storage"] == "3G"
+    mounted = {mount["mountPath"] for mount in container["volumeMounts"]}
+    assert set(env[DISK_FOLDERS].split(":")) == mounted
+    assert {env[name].split("/")[1] for name in CACHES} == {"cache"}
+    assert "/cache" in mounted
+
+
+@pytest.mark.parametrize(
+    ("amount", "size"),
+    [("16Gi", 16 << 30), ("512Mi", 512 << 20), ("3k", 3000), ("2T", 2 * 10**12), ("1Ki", 1024), ("70", 70)],
+)
+def test_amounts_are_read_as_clusters_write_them(amount: str, size: int) -> None:
+    assert bytes_of(amount) == size
+
+
+def test_a_small_disk_is_not_less_than_what_is_had_for_sure() -> None:
+    [container] = pod_of(RunId("r-1"), CLAUDE, replace(GUEST, disk="256Mi"))["spec"]["containers"]
+    assert {which["ephemeral-storage"] for which in container["resources"].values()} == {"256Mi"}
+    with pytest.raises(Refused, match="AGENT_DISK"):
+        pod_of(RunId("r-1"), CLAUDE, replace(GUEST, disk="much"))
 
 
 def test_who_chose_one_kind_gets_no_other() -> None:
     names = {
-        case: [v["name"] for v in pod_of(RunId("r-1"), *CASES[case])["spec"]["containers"][0]["env"]]
+        case: [
+            v["name"]
+            for v in pod_of(RunId("r-1"), *CASES[case])["spec"]["containers"][0]["env"]
+            if v["name"] not in SURROUNDINGS
+        ]
         for case in ("key", "token-by-setting", "gateway", "login")
     }
     assert names == {
-        "key": ["HOME", "ANTHROPIC_API_KEY"],
-        "token-by-setting": ["HOME", "CLAUDE_CODE_OAUTH_TOKEN"],
-        "gateway": ["HOME", "ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN"],
-        "login": ["HOME", "AGENT_SECRETS"],
+        "key": ["ANTHROPIC_API_KEY"],
+        "token-by-setting": ["CLAUDE_CODE_OAUTH_TOKEN"],
+        "gateway": ["ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN"],
+        "login": ["AGENT_SECRETS"],
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import random
 import time
 from contextlib import suppress
@@ -15,7 +16,7 @@ import yaml
 from adapters.kubernetes import Cluster, Door, Guest, KubernetesRuntime
 from adapters.kubernetes.checkup import checkup
 from adapters.kubernetes.session import AttachSession
-from agent.wire import Frame, Resume, Stop
+from agent.wire import Frame, Noticed, Resume, Stop
 from orchestrator.errors import Broken, Busy, Gone, Refused, Trouble
 from orchestrator.nouns import Agent, Limits, RunId
 from tests.contract.test_runtime import (
@@ -30,7 +31,8 @@ from tests.contract.test_runtime import (
     reached,
     send_all,
 )  # fmt: skip
-from tests.kubeapi import Break, Fault, KubeApi
+from tests.kubeapi import Break, Fault, Image, KubeApi
+from tests.kubeapi.command import AGENT_IMAGE
 from tests.kubernetes.conftest import Open
 
 ROLE = Path(__file__).parents[2] / "k8s" / "base" / "rbac.yaml"
@@ -188,6 +190,28 @@ async def test_an_eviction_is_named_and_ends_what_was_begun(api: KubeApi, runtim
     assert not (await runtime.pods())[RUN].alive
     with pytest.raises(Gone, match="evicted"):
         await runtime.start(RUN, AGENT, again=True)
+
+
+def warned(it: Listener) -> bool:
+    return any(isinstance(one.report, Noticed) and one.report.code == "disk" for one in it.frames)
+
+
+async def test_whoever_fills_the_disk_is_told_before_the_node_ends_it(api: KubeApi, door: Door) -> None:
+    api.node.look_seconds = 0.02
+    api.node.images["agent:*"] = Image((*AGENT_IMAGE.entrypoint, "--pace", "0.02"), AGENT_IMAGE.env)
+    async with KubernetesRuntime(door, Guest(image="agent:1", disk="12Mi"), grace_seconds=1.5) as runtime:
+        await runtime.start(RUN, AGENT)
+        listener = Listener()
+        async with attached(runtime) as session:
+            await send_all(session, range(1))
+            assert await listener.hear(session, counted(1))
+            much = Path(api.life(RUN).places.here("/work")) / "much"
+            much.write_bytes(os.urandom(10 << 20))
+            assert await listener.hear(session, warned)
+        assert (await runtime.pods())[RUN].alive, "there is still room"
+        with much.open("ab") as file:
+            file.write(os.urandom(4 << 20))
+        assert "evicted" in await is_gone(runtime)
 
 
 async def test_one_that_was_evicted_before_anybody_heard_of_it_is_made_anew(

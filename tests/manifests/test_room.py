@@ -13,7 +13,7 @@ from bot.settings import read_settings
 from orchestrator.nouns import Agent, RunId
 from tests.kubeapi.admission import admit
 from tests.kubeapi.refusal import Json, Refusal
-from tests.kubeapi.sorts import NAMESPACES, PODS, sort_of
+from tests.kubeapi.sorts import PODS, sort_of
 from tests.kubeapi.stock import Stock
 from tests.manifests.rendered import Thing, named
 
@@ -69,7 +69,8 @@ def settled(manifests: dict[str, list[Thing]], overlay: str) -> tuple[Guest, int
     """What all agents of this overlay have in common, and how many there may be."""
     data = named(manifests[OVERLAYS[overlay]], "ConfigMap", "army-bot-settings")["data"]
     settings = read_settings({**data, "WEB_TOKEN": "x" * 40})
-    return Guest(image=settings.agent_image, runtime_class=settings.runtime_class), settings.max_runs
+    guest = Guest(image=settings.agent_image, runtime_class=settings.runtime_class, disk=settings.agent_disk)
+    return guest, settings.max_runs
 
 
 def whole(manifests: dict[str, list[Thing]], overlay: str) -> list[Thing]:
@@ -112,15 +113,18 @@ def test_the_largest_agent_that_the_limits_name_is_admitted_and_a_larger_one_is_
             moved_in(cluster(manifests["overlays-prod"]), pod_of(RunId("r-1"), larger, guest))
 
 
-def test_what_an_agent_may_write_is_within_what_its_pod_may_take(manifests: dict[str, list[Thing]]) -> None:
-    stock = cluster(manifests["overlays-prod"])
-    assert stock.find(NAMESPACES, "", AGENTS) is not None
+def test_an_agent_may_have_as_much_disk_as_the_limits_name_and_no_more(manifests: dict[str, list[Thing]]) -> None:
     guest, _ = settled(manifests, "overlays-prod")
-    spec = pod_of(RunId("r-1"), Agent(name="a", driver="claude"), guest)["spec"]
-    size = {"Mi": 1, "Gi": 1024}
-    folders = sum(
-        int(text[:-2]) * size[text[-2:]] for text in (volume["emptyDir"]["sizeLimit"] for volume in spec["volumes"])
+    agent = Agent(name="a", driver="claude")
+    [limits] = [
+        limits["max"]
+        for limits in named(manifests["base"], "LimitRange", "agents")["spec"]["limits"]
+        if limits["type"] == "Container"
+    ]
+    moved_in(cluster(manifests["overlays-prod"]), pod_of(RunId("r-1"), agent, guest))
+    moved_in(
+        cluster(manifests["overlays-prod"]),
+        pod_of(RunId("r-1"), agent, replace(guest, disk=limits["ephemeral-storage"])),
     )
-    [container] = spec["containers"]
-    most = container["resources"]["limits"]["ephemeral-storage"]
-    assert folders < int(most[:-2]) * size[most[-2:]]
+    with pytest.raises(Refusal, match="maximum ephemeral-storage usage per Container"):
+        moved_in(cluster(manifests["overlays-prod"]), pod_of(RunId("r-1"), agent, replace(guest, disk="1Ti")))
