@@ -91,14 +91,21 @@ class Known:
             self._buried.popitem(last=False)
         self._drop(seen)
 
-    def put(self, pods: Sequence[Json]) -> None:
-        """These are all there are."""
+    def put(self, pods: Sequence[Json], *, version: int = 0) -> None:
+        """These were all there were at that version of the cluster: what is known of a newer one stays.
+
+        At 0 the list alone counts: versions cannot be compared, or the cluster was set back to a former state.
+        """
+        if not version:
+            self._buried.clear()
         here = {seen.uid: seen for seen in map(see, sorted(pods, key=_made))}  # of doubles, the first is the one
         for uid, seen in list(self._pods.items()):
-            if uid not in here:
+            if version and seen.version > version:
+                here.pop(uid, None)
+            elif uid not in here:
                 self._drop(seen)
         for seen in here.values():
-            self._keep(seen)
+            self._keep(seen, sure=True)
 
     def change(self, kind: str, pod: Json) -> None:
         """A pod changed in this way."""
@@ -108,7 +115,7 @@ class Known:
         else:
             self._keep(seen)
 
-    def put_events(self, events: Sequence[Json]) -> None:
+    def put_events(self, events: Sequence[Json], *, version: int = 0) -> None:
         """Everything that was said lately, the oldest first as far as the cluster says."""
         for event in sorted(events, key=_moment):
             self.hear("ADDED", event)
@@ -124,11 +131,12 @@ class Known:
             if (seen := self._pods.get(uid)) is not None:
                 self._ring(seen.run)
 
-    def _keep(self, seen: Seen) -> None:
+    def _keep(self, seen: Seen, *, sure: bool = False) -> None:
+        """It is like this; if that is not `sure`, what is known of a newer version of it stays."""
         before = self._pods.get(seen.uid)
         if seen.uid in self._buried:
             return
-        if before is not None and seen.version < before.version:
+        if before is not None and seen.version < before.version and not sure:
             return  # an answer that was read late, or a watch that is behind
         if before == seen:
             self._pods[seen.uid] = seen

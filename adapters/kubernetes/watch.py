@@ -11,7 +11,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import structlog
 
@@ -27,20 +27,34 @@ Json = dict[str, Any]
 WATCH_SECONDS = 50
 """A watch is asked to end so often, so that one which is dead without a sign is noticed soon after."""
 
+LIST_SECONDS = 1200.0
+"""All is listed again so often: a watch that is deaf without a sign would else stay so for ever."""
+
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.1, 5.0
 SETTLED_SECONDS = 1.0
 MAX_EVENT = 8 << 20
 
 
+class Put(Protocol):
+    """Takes a list, and which version of the cluster it is of."""
+
+    def __call__(self, things: Sequence[Json], /, *, version: int) -> None:
+        """These are all there are."""
+        ...
+
+
 class Watch:
-    """`run` follows until cancelled. `put` is given everything that is there, `change` what happened to one."""
+    """`run` follows until cancelled. `put` is given everything that is there, `change` what happened to one.
+
+    With the list comes its version, or 0 where it is older than what was followed: the cluster was set back.
+    """
 
     def __init__(
         self,
         cluster: Cluster,
         what: str,
         *,
-        put: Callable[[Sequence[Json]], None],
+        put: Put,
         change: Callable[[str, Json], None],
         longest_pause: float = LONGEST_PAUSE,
         **filters: str,
@@ -50,7 +64,9 @@ class Watch:
         self.heard = 0.0  # monotonic seconds when the server last said something
         self.trouble: Trouble | None = None
         self.lists = 0
-        self.version = ""  # how far it was followed
+        self.version = ""  # how far it was followed; empty: it must be listed
+        self._furthest = 0
+        self._listed_at = 0.0
         self._cluster = cluster
         self._what = what
         self._filters = filters
@@ -64,11 +80,11 @@ class Watch:
         while True:
             began = time.monotonic()
             try:
-                if not self.version:
+                if not self.version or time.monotonic() - self._listed_at > LIST_SECONDS:
                     await self._list()
                 await self._follow()
             except Expired:
-                log.info("the cluster forgot our place; listing again", what=self._what)
+                log.debug("the cluster forgot our place; listing again", what=self._what)  # it forgets soon
                 self.version = ""
             except Trouble as why:
                 if self.trouble is None:
@@ -94,7 +110,13 @@ class Watch:
             if not more:
                 break
         self.lists += 1
-        self._put(items)
+        self._listed_at = time.monotonic()
+        version = number(page["metadata"]["resourceVersion"])
+        back = version < self._furthest
+        if back:
+            log.warning("the cluster was set back to a former state", what=self._what)
+        self._put(items, version=0 if back else version)
+        self._furthest = version
         self.version = page["metadata"]["resourceVersion"]
         self._well()
         self.listed.set()
@@ -118,12 +140,15 @@ class Watch:
             event = json.loads(text)
             kind, thing = event["type"], event["object"]
         except (ValueError, KeyError, TypeError):
+            self.version = ""
             raise Broken(f"The cluster's API said something unreadable in a watch of the {self._what}.") from None
         if kind == "ERROR":
             if thing.get("code") == 410:
                 raise Expired
+            self.version = ""  # another watch from there would end like this one, and say as little
             raise trouble(thing.get("code", 500), json.dumps(thing), doing=f"to watch the {self._what}")
         self.version = thing["metadata"]["resourceVersion"]
+        self._furthest = max(self._furthest, number(self.version))
         if kind != "BOOKMARK":
             self._change(kind, thing)
 
@@ -132,3 +157,8 @@ class Watch:
             log.info("the cluster is heard again", what=self._what)
         self.trouble = None
         self.heard = time.monotonic()
+
+
+def number(version: str) -> int:
+    """A version as it compares; 0 where it does not."""
+    return int(version) if version.isdigit() else 0

@@ -138,6 +138,15 @@ class Stock:
         self.compacted = self.version
         self._changes.clear()
 
+    def restore(self, version: int) -> None:
+        """Be set back to this version by a backup that had the objects as they are."""
+        self.version, self.compacted = version, version
+        self._changes.clear()
+        for things in self._things.values():
+            for key, thing in things.items():
+                meta = {**thing.object["metadata"], "resourceVersion": str(version)}
+                things[key] = Thing({**thing.object, "metadata": meta})
+
     def _put(self, what: str, sort: Sort, thing: Json, before: Thing | None) -> Thing:
         put = self._note(what, sort, thing, before)
         meta = thing["metadata"]

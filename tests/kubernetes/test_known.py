@@ -37,7 +37,7 @@ def stage(known: Known) -> Stage:
     "late",
     [
         pytest.param(Known.learn, id="answer"),
-        pytest.param(lambda known, old: known.put([old]), id="list"),
+        pytest.param(lambda known, old: known.put([old], version=50), id="list"),
         pytest.param(lambda known, old: known.change("MODIFIED", old), id="watch"),
     ],
 )
