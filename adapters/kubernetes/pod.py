@@ -41,6 +41,10 @@ GRACE_SECONDS = 45
 MARGIN_SECONDS = 900
 """The bot ends a run that is over its limits; the cluster does so only when there is no bot for longer than this."""
 
+AWAY_SECONDS = 1800
+"""A node that is away for less than this keeps its pods: its disk may come back with all that they have. Where nobody
+says anything a cluster gives it five minutes, which a reboot or a longer repair of a network takes."""
+
 FOLDERS: Mapping[str, str] = {
     "state": "/state",
     "work": "/work",
@@ -142,6 +146,10 @@ def pod_of(run: RunId, agent: Agent, guest: Guest) -> Body:
             "fsGroup": 1000,
             "seccompProfile": {"type": "RuntimeDefault"},
         },
+        "tolerations": [
+            {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": AWAY_SECONDS}
+            for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+        ],
         "topologySpreadConstraints": [
             {
                 "maxSkew": 1,

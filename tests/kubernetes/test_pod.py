@@ -128,6 +128,12 @@ def test_amounts_are_read_as_clusters_write_them(amount: str, size: int) -> None
     assert bytes_of(amount) == size
 
 
+def test_a_node_that_is_away_for_a_while_ends_no_run() -> None:
+    tolerated = {one["key"]: one for one in pod_of(RunId("r-1"), CLAUDE, GUEST)["spec"]["tolerations"]}
+    assert set(tolerated) == {"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"}
+    assert {(one["effect"], one["tolerationSeconds"]) for one in tolerated.values()} == {("NoExecute", 1800)}
+
+
 def test_a_small_disk_is_not_less_than_what_is_had_for_sure() -> None:
     [container] = pod_of(RunId("r-1"), CLAUDE, replace(GUEST, disk="256Mi"))["spec"]["containers"]
     assert {which["ephemeral-storage"] for which in container["resources"].values()} == {"256Mi"}
