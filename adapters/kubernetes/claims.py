@@ -67,6 +67,7 @@ class Claims:
             and seen.spare.form == form
             and seen.spare.deadline >= life + self._spares.age(seen)
             and seen.uid not in taken
+            and seen.ready
             and (seen.stage is Stage.RUNNING or (seen.stage is Stage.COMING and seen.vague))
         ]
         return min(fit, key=lambda seen: (seen.stage is not Stage.RUNNING, born(seen)), default=None)
@@ -106,5 +107,8 @@ class Claims:
             if now.spare is None or not now.alive:
                 self._known.learn(pod)
                 return pod if now.run == run else None
+            if not now.ready:  # its node went meanwhile
+                self._known.learn(pod)
+                return None
             seen = now  # its status has changed, nothing else
         return None

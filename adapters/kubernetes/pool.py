@@ -119,7 +119,7 @@ class Pool:
         """Until something is due although nothing stirs."""
         now = time.monotonic()
         waits = [at - now for at in (self._not_before, self._held) if at > now]
-        waits += [FIT_SECONDS / 4] if self._unplaced or self._known.unplaced() else []
+        waits += [FIT_SECONDS / 4] if self._unplaced or self._cramped() else []
         return min([LOOK_SECONDS, *waits])
 
     async def _tidy(self) -> None:
@@ -140,10 +140,14 @@ class Pool:
                 self._ail(why)
             else:
                 good.append(seen)
-        if waiting := self._known.unplaced():
+        if waiting := self._cramped():
             await self._yield_to(waiting, good)
         elif wanted is not None:
             await self._fill(wanted, good)
+
+    def _cramped(self) -> list[Seen]:
+        """The pods of runs that less on the nodes would help; what no node offers, no warm pod can give them."""
+        return [seen for seen in self._known.unplaced() if seen.cramped]
 
     async def _wanted(self) -> Json | None:
         """The pod that is to wait; None for none."""
@@ -200,6 +204,8 @@ class Pool:
         now = time.monotonic()
         if not seen.alive:
             return f"a warm pod has ended. {seen.words}"
+        if not seen.ready:
+            return "the node of a warm pod does not answer."
         if seen.stage is Stage.RUNNING:
             self._coming.pop(seen.uid, None)
         elif seen.hopeless or now - self._coming.setdefault(seen.uid, now) > seen.start_seconds:

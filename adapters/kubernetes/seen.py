@@ -55,7 +55,9 @@ class Seen:
     words: str = ""
     vague: bool = False  # an event may know more than the status does
     hopeless: bool = False
-    unplaced: bool = False  # no node has room for it
+    unplaced: bool = False  # no node takes it
+    cramped: bool = False  # some node would take it, if there were more room on it
+    ready: bool = True  # False while it is said to run: its node does not answer
     ours: bool = True
     start_seconds: float = 600.0
     runtime_class: str = ""
@@ -100,6 +102,7 @@ WAITS_FOR = {
     "CreateContainerError": "its container cannot be made",
     "RunContainerError": "its container cannot be started",
 }
+CRAMPED = re.compile(r"\bInsufficient |\bToo many pods\b")
 HOPELESS = {"InvalidImageName", "ErrImageNeverPull"}
 NO_HANDLER = re.compile(
     r"no runtime for \\?\"(?P<handler>[^\"\\]+)\\?\" is configured|RuntimeHandler \"(?P<other>[^\"]+)\""
@@ -116,6 +119,7 @@ def see(pod: Json) -> Seen:
         Spare(form, meta["resourceVersion"], _born(meta, status), spec.get(DEADLINE, 0)) if form and not run else None
     )
     stage, words, vague, hopeless = _stage(meta, status)
+    unplaced = stage is Stage.COMING and _condition(status, "PodScheduled").get("status") == "False"
     return Seen(
         run=RunId("" if spare else run or meta["name"]),
         uid=meta["uid"],
@@ -124,7 +128,9 @@ def see(pod: Json) -> Seen:
         words=line(words),
         vague=vague,
         hopeless=hopeless,
-        unplaced=stage is Stage.COMING and _condition(status, "PodScheduled").get("status") == "False",
+        unplaced=unplaced,
+        cramped=unplaced and bool(CRAMPED.search(_condition(status, "PodScheduled").get("message", ""))),
+        ready=stage is not Stage.RUNNING or _condition(status, "Ready").get("status") != "False",
         ours=bool(run),
         start_seconds=float(notes[START_SECONDS]) if notes.get(START_SECONDS, "").isdigit() else 600.0,
         runtime_class=spec.get("runtimeClassName", ""),

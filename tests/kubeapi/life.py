@@ -96,6 +96,10 @@ class Life:
         if self.container is not None:
             self.container.kill(signal.SIGKILL)
 
+    def be_missed(self) -> None:
+        """Its node does not answer: the cluster takes back that it is ready, and believes the rest."""
+        self._change(lambda status: _condition(status, "Ready", "False", reason="NodeNotReady"))
+
     def vanish(self, *, reason: str, message: str) -> None:
         """Its machine is gone: the processes die, nobody tells of it, and the object stays until it is forced away."""
         self.lost = True

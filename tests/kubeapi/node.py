@@ -185,6 +185,12 @@ class Node:
         self.dead = True
         self.shed()
 
+    def be_missed(self) -> None:
+        """It has been away so long that the cluster calls its pods not ready. What else it says of them stays."""
+        self.die()
+        for life in self.lives():
+            life.be_missed()
+
     def revive(self) -> None:
         """The kubelet is there again and tells what it found."""
         self.dead = False

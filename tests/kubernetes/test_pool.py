@@ -325,6 +325,18 @@ async def spare(api: KubeApi, cluster: Cluster, name: str) -> Json:
     return pod
 
 
+async def test_a_claim_that_finds_its_node_gone_leaves_the_pod(
+    api: KubeApi, bench: tuple[Cluster, Known, Starts]
+) -> None:
+    cluster, known, starts = bench
+    known.put([await spare(api, cluster, "warm-1")])
+    api.node.be_missed()  # and the watch is late
+    assert await starts.begin(RUN, pod_of(RUN, AGENT, GUEST))
+    assert carriers(api) == [RUN]
+    assert list(idle(api)) == ["warm-1"]
+    api.node.revive()
+
+
 async def test_a_start_without_an_answer_is_not_followed_by_a_claim(
     api: KubeApi, bench: tuple[Cluster, Known, Starts]
 ) -> None:
@@ -513,6 +525,35 @@ async def test_a_run_that_no_node_has_room_for_gets_the_room_of_those_that_wait(
         api.node.no_room = ""
         await lives(runtime)
         await full(api, runtime, 2)
+
+
+@pytest.mark.parametrize("why", ["1 node(s) didn't match Pod's node affinity/selector.", "1 node(s) had taints."])
+async def test_a_run_that_no_node_can_ever_take_is_given_no_room(api: KubeApi, live: Live, why: str) -> None:
+    async with live(2) as runtime:
+        await full(api, runtime, 2)
+        waiting = set(idle(api))
+        api.node.no_room = why
+        await runtime.start(RUN, OTHER)
+        await api.until(lambda: "FailedScheduling" in {event["reason"] for event in api.events(RUN)}, within=PATIENCE)
+        await asyncio.sleep(1)  # some looks of the pool
+        assert set(idle(api)) == waiting
+        api.node.no_room = "1 Insufficient cpu, 2 node(s) didn't match Pod's node affinity/selector."
+        await api.until(lambda: set(idle(api)) < waiting, within=PATIENCE)
+
+
+async def test_one_whose_node_does_not_answer_is_taken_by_nobody_and_replaced(api: KubeApi, live: Live) -> None:
+    async with live(1) as runtime:
+        await full(api, runtime, 1)
+        (name,) = idle(api)
+        api.node.be_missed()
+        await api.until(lambda: not runtime.warmth().ready, within=PATIENCE)
+        assert "does not answer" in runtime.warmth().words
+        await runtime.start(RUN, AGENT)
+        assert api.of_run(RUN) != name
+        api.node.revive()
+        await lives(runtime)
+        await full(api, runtime, 1)
+        assert name not in idle(api)
 
 
 async def test_without_room_for_it_none_waits(api: KubeApi, live: Live) -> None:

@@ -38,6 +38,28 @@ RUNNING = {"phase": "Running", "containerStatuses": [{"state": {"running": {}}}]
 
 
 @pytest.mark.parametrize(
+    ("message", "cramped"),
+    [
+        ("0/1 nodes are available: 1 Insufficient memory. preemption: 0/1 nodes are available: 1 No victims.", True),
+        ("0/3 nodes are available: 1 Too many pods, 2 node(s) didn't match Pod's node affinity/selector.", True),
+        ("0/1 nodes are available: 1 node(s) didn't match Pod's node affinity/selector.", False),
+        ("0/1 nodes are available: 1 node(s) had untolerated taint(s).", False),
+        ("", False),
+    ],
+)
+def test_only_some_of_those_that_no_node_takes_would_be_helped_by_room(message: str, *, cramped: bool) -> None:
+    seen = see(pod(condition("PodScheduled", "False", reason="Unschedulable", message=message)))
+    assert (seen.unplaced, seen.cramped) == (True, cramped)
+
+
+def test_one_that_runs_is_ready_until_its_node_is_missed() -> None:
+    assert see(pod(RUNNING)).ready
+    assert not see(pod({**RUNNING, **condition("Ready", "False", reason="NodeNotReady")})).ready
+    assert see(pod({**RUNNING, **condition("Ready", "True")})).ready
+    assert see(pod(condition("Ready", "False"))).ready, "one that does not run yet is not ready for other reasons"
+
+
+@pytest.mark.parametrize(
     ("status", "stage", "word"),
     [
         ({}, Stage.COMING, "waits for a node"),
