@@ -11,7 +11,7 @@ from typing import Any
 import structlog
 
 from adapters.kubernetes.cluster import Cluster
-from adapters.kubernetes.errors import Changed
+from adapters.kubernetes.errors import Changed, Denied
 from adapters.kubernetes.known import Known
 from adapters.kubernetes.seen import Seen, Stage, see
 from adapters.kubernetes.spares import MOST_TRIES, Spares, born
@@ -96,7 +96,7 @@ class Claims:
                 return await self._cluster.patch(seen.name, claim)
             except Gone:
                 return None
-            except Refused as refused:
+            except (Refused, Denied) as refused:
                 log.warning("a warm pod cannot be claimed", run=run, pod=seen.name, why=str(refused))
                 return None
             except Changed:

@@ -18,8 +18,8 @@ import aiohttp
 from kubernetes_asyncio import client, config
 from kubernetes_asyncio.stream import WsApiClient
 
-from adapters.kubernetes.errors import Changed, Expired, as_trouble, trouble
-from orchestrator.errors import Broken, Busy, Gone
+from adapters.kubernetes.errors import Changed, Expired, as_trouble, handshake, trouble
+from orchestrator.errors import Broken, Gone
 
 Json = dict[str, Any]
 
@@ -208,7 +208,7 @@ class Cluster:
                     )  # fmt: skip
                     return cast("aiohttp.ClientWebSocketResponse", await opening)
             except aiohttp.WSServerHandshakeError as error:
-                raise _handshake(error, name) from None
+                raise handshake(error.status, name) from None
 
     # --- credentials ---
 
@@ -299,19 +299,3 @@ async def _refusal(response: aiohttp.ClientResponse, *, doing: str) -> Exception
     if response.status == 410:
         return Expired()
     return trouble(response.status, body, doing=doing, retry_after=response.headers.get("Retry-After", ""))
-
-
-def _handshake(error: aiohttp.WSServerHandshakeError, name: str) -> Exception:
-    """A stream that was not opened comes without the server's words: the number is all there is."""
-    match error.status:
-        case 404:
-            return Gone(f"There is no pod {name}.")
-        case 403:
-            return Broken("The bot may not attach to pods: its Role needs get and create on pods/attach.")
-        case 400:
-            return Busy("The container does not run at this moment.", seconds=0.5)
-        case 429:
-            return Busy("The cluster's API asks for patience.", seconds=1.0, everywhere=True)
-        case status:
-            words = f"The node of {name} does not answer ({status}): its kubelet is down, or the container ends."
-            return Busy(words, seconds=0.2)

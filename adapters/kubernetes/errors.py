@@ -15,8 +15,16 @@ from orchestrator.errors import Broken, Busy, Gone, Refused, Trouble
 
 QUOTA_SECONDS = 5.0
 BUSY_SECONDS = 1.0
+DENIED_SECONDS = 2.0
+NAMESPACE_SECONDS = 5.0
 QUOTA = re.compile(r"exceeded quota: .*", re.DOTALL)
 NO_CLASS = re.compile(r'RuntimeClass "?(?P<name>[^" ]+)"? not found')
+NOT_NOW = re.compile(
+    r"cannot [a-z*]+ resource|not yet ready to handle request|error looking up service account|being terminated"
+)
+"""What a server that has just come back says of rights that it has not read yet, too; and of a namespace that comes."""
+
+NO_NAMESPACE = re.compile(r'namespaces "(?P<name>[^"]+)" not found')
 NO_PRIORITY = re.compile(r"no PriorityClass with name (?P<name>\S+) was found")
 
 
@@ -26,6 +34,10 @@ class Expired(Exception):
 
 class Changed(Busy):
     """It is another one by now, or another version of it, than the one that was meant."""
+
+
+class Denied(Busy):
+    """Who asks may not, as far as the server knows: it may just not have read its rules yet."""
 
 
 class Full(Busy):
@@ -41,8 +53,15 @@ def trouble(code: int, body: bytes | str, *, doing: str, retry_after: str = "") 
             return Broken(f"The cluster does not accept the bot's credential, which was needed {doing}.")
         case 403 if QUOTA.search(message):
             return Full(f"The cluster's quota is used up: {_short(message)}", seconds=QUOTA_SECONDS)
+        case 403 if not message or NOT_NOW.search(message):
+            return Denied(f"The bot may not do what is needed {doing}{said}", seconds=DENIED_SECONDS)
         case 403:
             return Refused(_forbidden(message, doing))
+        case 404 if found := NO_NAMESPACE.search(message):
+            return Busy(
+                f"The cluster has no namespace {found['name']}; k8s/base brings it, and KUBE_NAMESPACE names it.",
+                seconds=NAMESPACE_SECONDS,
+            )
         case 404:
             return Gone(f"The cluster does not know what is needed {doing}{said}")
         case 409:
@@ -53,6 +72,29 @@ def trouble(code: int, body: bytes | str, *, doing: str, retry_after: str = "") 
             return Broken(f"The cluster's API failed {doing} ({code}){said}", unsure=True)
         case _:
             return Refused(f"The cluster refuses {doing} ({code}){said}")
+
+
+def handshake(status: int, name: str) -> Trouble:
+    """A stream that was not opened comes without the server's words: the number is all there is."""
+    match status:
+        case 404:
+            return Gone(f"There is no pod {name}.")
+        case 401:
+            return Broken(f"The cluster does not accept the bot's credential, which was needed to attach to {name}.")
+        case 403:
+            return Broken(
+                "The bot may not attach to pods: its Role needs get and create on pods/attach. A server that has just "
+                "come back says so for a moment, too."
+            )
+        case 400:
+            return Busy("The container does not run at this moment.", seconds=0.5)
+        case 429:
+            return Busy("The cluster's API asks for patience.", seconds=1.0, everywhere=True)
+        case 503:
+            return Broken(f"The cluster's API failed to attach to {name} (503).")
+        case _:
+            words = f"The node of {name} does not answer ({status}): its kubelet is down, or the container ends."
+            return Busy(words, seconds=0.2)
 
 
 @contextmanager
@@ -88,7 +130,7 @@ def _forbidden(message: str, doing: str) -> str:
         return f"This cluster has no priority class {found['name']}; k8s/base brings it."
     if "violates PodSecurity" in message:
         return f"The namespace's pod security refuses the agent's pod: {message}"
-    return f"The bot may not do what is needed {doing}: {message}"
+    return f"The cluster does not allow what is needed {doing}: {message}"
 
 
 def _short(text: str) -> str:

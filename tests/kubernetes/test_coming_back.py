@@ -9,8 +9,8 @@ import pytest
 
 from adapters.kubernetes import Door, Guest, KubernetesRuntime
 from agent.wire import Resume, Stop
-from orchestrator.errors import Busy, Gone, Refused
-from orchestrator.nouns import Agent, Limits
+from orchestrator.errors import Broken, Busy, Gone, Refused
+from orchestrator.nouns import Agent, Limits, RunId
 from orchestrator.ports import Gateway
 from tests.contract.test_runtime import AGENT, RUN, Listener, attached, command, counted, ended, send_all
 from tests.kubeapi import Fault, KubeApi
@@ -68,6 +68,44 @@ async def test_a_pod_that_is_gone_indeed_is_gone_at_once(api: KubeApi, runtime: 
     with pytest.raises(Gone, match="no pod"):
         await attach(runtime)
     assert await runtime.pods() == {}
+
+
+async def test_a_server_that_has_not_read_its_rules_yet_ends_no_run(api: KubeApi, runtime: KubernetesRuntime) -> None:
+    listener = await tell(runtime, 1)
+    rules, api.rbac = api.rbac, []
+    with pytest.raises(Busy, match="may not"):
+        await runtime.start(RunId("r-2"), AGENT)
+    with pytest.raises(Broken, match="just come back"):
+        await attach(runtime)
+    with pytest.raises(Busy, match="may not"):
+        async with runtime.attach(RunId("r-3")):
+            pass
+    api.rbac = rules
+    await runtime.start(RunId("r-2"), AGENT)
+    async with attached(runtime) as session:
+        await send_all(session, range(2))
+        assert await listener.hear(session, counted(2))
+    assert listener.lost == 0
+
+
+@pytest.mark.parametrize(
+    ("code", "words"), [(401, "credential"), (403, "just come back"), (503, "API failed to attach")]
+)
+async def test_an_attach_that_the_server_refuses_says_so(
+    api: KubeApi, runtime: KubernetesRuntime, code: int, words: str
+) -> None:
+    await tell(runtime, 1)
+    api.fail("get pods/attach", Fault.status(code))
+    with pytest.raises(Broken, match=words):
+        await attach(runtime)
+
+
+async def test_a_namespace_that_is_not_there_yet_is_waited_for(api: KubeApi, runtime: KubernetesRuntime) -> None:
+    api.drop("Namespace", api.namespace)
+    with pytest.raises(Busy, match=f"no namespace {api.namespace}"):
+        await runtime.start(RUN, AGENT)
+    api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": api.namespace}})
+    await runtime.start(RUN, AGENT)
 
 
 async def test_last_words_are_waited_for_where_the_node_is_just_back(api: KubeApi, new_life: Open) -> None:
