@@ -6,16 +6,22 @@ It masks nothing itself.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
-from agent.agentd.shape import SHORTEST_SECRET
+from agent.agentd.shape import SHORTEST_SECRET, secrets_of
 
 FOLDER = "AGENT_SECRETS"
 """The variable that names a folder of JSON files with credentials, each replaced as a whole when it is renewed."""
 
-NAMES = frozenset({"accesstoken", "access", "refreshtoken", "refresh", "apikey", "key", "token"})
+NAMES = frozenset({"access", "refresh", "auth"})
+ENDINGS = ("token", "key", "secret", "password", "passwd", "credential", "credentials", "authorization", "cookie")
+"""What a name is, or ends in, in small letters and without signs: `X-Api-Key`, `GITHUB_TOKEN`, `clientSecret`."""
+
+SCHEME = re.compile(r"(?:bearer|basic|token)\s+(\S+)", re.IGNORECASE)
+OPTION = re.compile(r"-{0,2}([\w-]+)=(.+)", re.DOTALL)
 
 
 class Hidden:
@@ -59,13 +65,29 @@ class Hidden:
                 continue  # nothing that a CLI could use
 
 
-def _secrets(value: Any) -> Iterator[str]:
-    if isinstance(value, list):
-        for inner in value:
-            yield from _secrets(inner)
-    elif isinstance(value, dict):
-        for name, inner in value.items():
-            if not isinstance(inner, str):
-                yield from _secrets(inner)
-            elif name.replace("_", "").lower() in NAMES and len(inner) >= SHORTEST_SECRET:
-                yield inner
+def _secrets(value: Any, *, name: str = "") -> Iterator[str]:
+    """The credentials in a JSON value that has this name, by names; and the passwords in any URL."""
+    match value:
+        case dict():
+            for inner_name, inner in value.items():
+                yield from _secrets(inner, name=inner_name)
+        case list():
+            before = name
+            for inner in value:  # a command's options, too: `--api-key` and then the key
+                yield from _secrets(inner, name=before)
+                before = inner if isinstance(inner, str) and inner.startswith("-") else name
+        case str() if option := OPTION.fullmatch(value):
+            yield from _inside(option[2], name=option[1])
+            yield from _inside(value, name=name)
+        case str():
+            yield from _inside(value, name=name)
+        case _:
+            pass
+
+
+def _inside(text: str, *, name: str) -> Iterator[str]:
+    yield from secrets_of({}, (text,))
+    plain = re.sub(r"[^a-z0-9]", "", name.lower())
+    if plain in NAMES or plain.endswith(ENDINGS):
+        scheme = SCHEME.fullmatch(text.strip())
+        yield from (one for one in (text.strip(), scheme[1] if scheme else "") if len(one) >= SHORTEST_SECRET)

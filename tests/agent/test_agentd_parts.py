@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import os
 import signal
 import sys
@@ -272,6 +273,30 @@ def test_a_credential_that_is_renewed_is_hidden_and_so_is_the_old_one(tmp_path: 
     hidden.know(["y" * 13])
     assert set(hidden.now()) == {"the-token-of-the-evening", "token-of-the-morning", "x" * 20, "y" * 13}
     assert Hidden(["x" * 20], folder=str(tmp_path / "nowhere")).now() == ("x" * 20,)
+
+
+@pytest.mark.parametrize(
+    ("file", "text"),
+    [
+        ("claude-settings.json", {"env": {"ANTHROPIC_AUTH_TOKEN": SECRET, "LANG": "C.UTF-8-as-usual"}}),
+        ("claude-settings.json", {"env": {"GITHUB_TOKEN": f" {SECRET} "}}),
+        ("claude-settings.json", {"env": {"HTTPS_PROXY": f"http://me:{SECRET}@proxy.example:3128"}}),
+        ("opencode-config.json", {"mcp": {"x": {"headers": {"Authorization": f"Bearer {SECRET}"}}}}),
+        ("opencode-config.json", {"mcp": {"x": {"headers": {"X-Api-Key": SECRET}}}}),
+        ("opencode-config.json", {"mcp": {"x": {"environment": {"SOME_API_KEY": SECRET}}}}),
+        ("opencode-config.json", {"mcp": {"x": {"command": ["npx", "server", "--api-key", SECRET, "--fast"]}}}),
+        ("opencode-config.json", {"mcp": {"x": {"command": ["npx", "server-of-somebody", f"--token={SECRET}"]}}}),
+        ("opencode-config.json", {"provider": {"x": {"options": {"apiKey": SECRET, "baseURL": "https://a.example"}}}}),
+        ("opencode-mcp-auth.json", {"x": {"clientInfo": {"clientId": "the-client-is-known", "clientSecret": SECRET}}}),
+        ("opencode-mcp-auth.json", {"x": {"tokens": {"accessToken": SECRET, "scope": "everything-there-is"}}}),
+        ("opencode-auth.json", {"x": {"type": "oauth", "access": SECRET, "accountId": "an-account-of-mine"}}),
+    ],
+)
+def test_whatever_a_login_brings_is_hidden_by_its_name(tmp_path: Path, file: str, text: object) -> None:
+    (tmp_path / file).write_text(json.dumps(text))
+    hidden = Hidden((), folder=str(tmp_path)).now()
+    assert SECRET in hidden
+    assert all(SECRET in one for one in hidden), "and nothing else"
 
 
 def test_masking_reaches_every_text_and_no_identity() -> None:

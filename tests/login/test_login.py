@@ -20,7 +20,15 @@ async def test_a_login_moves_to_the_claim_and_agents_see_no_refresh_token(house:
         "b": {"type": "api", "key": "k"},
     }
     put(house.home / ".local/share/opencode/auth.json", opencode)
-    put(house.home / ".local/share/opencode/mcp-auth.json", {"x": {"tokens": {"refreshToken": "the-secret"}}})
+    put(
+        house.home / ".local/share/opencode/mcp-auth.json",
+        {
+            "x": {
+                "tokens": {"refreshToken": "the-secret"},
+                "clientInfo": {"clientId": "me", "clientSecret": "the-secret"},
+            }
+        },
+    )
     put(house.home / ".local/share/opencode/opencode.db", "not a login")
     done = await house.run("store")
     assert done.code == 0, done.err

@@ -47,9 +47,9 @@ def _published(shared: Path, name: Path) -> bytes:
 
 
 def _blanked(value: Any) -> Any:
-    """The value with every refresh token emptied; OpenCode wants the key itself to be there."""
+    """The value with all emptied that only a renewal needs; OpenCode wants the keys themselves to be there."""
     if isinstance(value, dict):
-        names = {"refresh", "refreshToken", "refresh_token"}
+        names = {"refresh", "refreshToken", "refresh_token", "clientSecret", "client_secret"}
         return {key: "" if key in names and isinstance(inner, str) else _blanked(inner) for key, inner in value.items()}
     return [_blanked(inner) for inner in value] if isinstance(value, list) else value
 
