@@ -212,6 +212,7 @@ class Drive:
             await self._runtime.start(run.id, run.state.agent, again=run.state.n > 0)
             async with self._runtime.attach(run.id) as session:
                 run.now(words="")
+                await self._house(run)
                 await until_first(self._tell(run, session), self._hear(run, session))
         except Busy as busy:
             run.now(words=str(busy))
@@ -228,6 +229,16 @@ class Drive:
             log.warning("connection lost", run=run.id, why=why)
             run.now(words=f"reconnecting: {why}")
         return 0.0
+
+    async def _house(self, run: LiveRun) -> None:
+        """Record what the run's pod really is, where that is not what it was to be: settings change meanwhile."""
+        real = self._runtime.isolation(run.state.agent, run=run.id)
+
+        def decide(state: State) -> Draft | None:
+            return Draft([(f"housed/{state.housed}", ev.Housed(real))]) if real != state.isolation else None
+
+        if real != run.state.isolation:
+            await run.write(decide)
 
     async def _tell(self, run: LiveRun, session: Session) -> None:
         """Send what the agent has not heard yet; a known id is done once. Returns when the run is to end.

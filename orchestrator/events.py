@@ -55,10 +55,17 @@ class PlaceLost:
 class Admitted:
     """The run's turn has come (it was queued for a free slot): its pod may be started.
 
-    `isolation` is what stands between the agent and the machine, in the runtime's words.
+    `isolation` is what is to stand between the agent and the machine, in the runtime's words.
     """
 
     isolation: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Housed:
+    """The run's pod is there, and what stands between it and the machine is not what was last said, but this."""
+
+    isolation: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +138,7 @@ Deed = (
     | WatchAsked
     | PlaceLost
     | Admitted
+    | Housed
     | Said
     | Answered
     | InterruptAsked

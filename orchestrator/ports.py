@@ -125,8 +125,11 @@ class Session(Protocol):
 class Runtime(Protocol):
     """Where agentd runs. It knows a run's name and its agent's profile, never its task or what is said."""
 
-    def isolation(self, agent: Agent) -> str:
-        """What stands between this agent and the machine, in words shown on the run's page."""
+    def isolation(self, agent: Agent, *, run: RunId | None = None) -> str:
+        """What stands between this agent and the machine, in words shown on the run's page.
+
+        Without a run, what would for one that is started now; of a run whose process is known, what really does.
+        """
         ...
 
     async def start(self, run: RunId, agent: Agent, *, again: bool = False) -> None:

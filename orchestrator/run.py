@@ -82,6 +82,7 @@ class State:
     admitted: bool = False
     admitted_at: float = 0.0
     isolation: str = ""
+    housed: int = 0
     epoch: str = ""
     past: tuple[str, ...] = ()
     n: int = 0
@@ -224,6 +225,8 @@ def _fold_deed(state: State, event: ev.Deed, at: float) -> None:
             state.seats = {seat: where for seat, where in state.seats.items() if where != event.where}
         case ev.Admitted():
             state.admitted, state.admitted_at, state.isolation = True, at, event.isolation
+        case ev.Housed():
+            state.isolation, state.housed = event.isolation, state.housed + 1
         case ev.Said():
             files = tuple(upload_name(file) for file in event.files)
             state.files[event.id] = event.files

@@ -93,8 +93,10 @@ class KubernetesRuntime:
         finally:
             await self._cluster.__aexit__(kind, error, trace)
 
-    def isolation(self, agent: Agent) -> str:
-        """See `orchestrator.ports.Runtime`."""
+    def isolation(self, agent: Agent, *, run: RunId | None = None) -> str:
+        """See `orchestrator.ports.Runtime`. A pod keeps the class that it was made with, whatever the settings say."""
+        if run is not None and (seen := self._known.get(run)) is not None and seen.ours:
+            return isolation_of(seen.runtime_class)
         try:
             return isolation_of(class_of(agent, self._guest))
         except Refused as refused:  # `start` will say so, too

@@ -95,7 +95,7 @@ class LocalRuntime:
             session.close()
         await self._tasks.__aexit__(kind, error, trace)
 
-    def isolation(self, agent: Agent) -> str:
+    def isolation(self, agent: Agent, *, run: RunId | None = None) -> str:
         """See `orchestrator.ports.Runtime`."""
         return "no isolation: a plain process on this machine, with your user's rights"
 

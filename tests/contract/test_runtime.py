@@ -300,7 +300,11 @@ async def tell(house: House, count: int) -> Listener:
 
 
 async def test_it_says_what_stands_between_an_agent_and_the_machine(house: House) -> None:
-    assert house.runtime.isolation(AGENT)
+    wall = house.runtime.isolation(AGENT)
+    assert wall
+    assert house.runtime.isolation(AGENT, run=RUN) == wall, "it has no process yet"
+    await tell(house, 1)
+    assert house.runtime.isolation(AGENT, run=RUN) == wall
 
 
 async def test_in_the_beginning_there_is_nothing(house: House) -> None:

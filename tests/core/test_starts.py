@@ -1,12 +1,15 @@
-"""A process that is gone before anybody heard of it: it is made anew, for as long as a start may take."""
+"""A process that is gone before anybody heard of it is made anew; and what it really is, is told once it is there."""
 
 from __future__ import annotations
 
 import pytest
 
+from agent.wire import Command
 from orchestrator.errors import Gone
+from orchestrator.events import Housed
 from orchestrator.run import run_id
 from tests.core.world import World
+from tests.fakes.runtime import FakePod
 
 pytestmark = pytest.mark.looptime
 
@@ -54,3 +57,46 @@ async def test_one_that_is_to_stop_is_not_made_anew() -> None:
         world.runtime.fail("attach", *[Gone(NO_ROOM)] * 99)
         await world.until(lambda: world.texts(world.place(run)))
         assert "its process is gone" in world.texts(world.place(run))[-1]
+
+
+def told(world: World) -> list[str]:
+    """Every isolation that was written down after a run was admitted."""
+    return [entry.event.isolation for entry in world.store.entries if isinstance(entry.event, Housed)]
+
+
+async def test_a_run_is_shown_as_what_it_really_is() -> None:
+    """Between its turn and its start the settings have changed."""
+    world = World(behave=silent)
+    world.runtime.wall = "microVM"
+    world.runtime.busy = "no node yet"
+    async with world.life():
+        run = run_id(await world.say("/launch echo hi"))
+        await world.until(lambda: world.thread(run))
+        place = world.place(run)
+        await world.until(lambda: "microVM" in world.looks(place)[0].status)
+        world.runtime.pod(run).isolation = "gVisor"
+        assert told(world) == []
+        world.runtime.pod(run).busy = ""
+        await world.until(lambda: "gVisor" in world.looks(place)[0].status)
+        assert "microVM" not in world.looks(place)[0].status
+        world.runtime.pod(run).cut()
+        await world.runtime.pod(run).until(lambda: world.runtime.pod(run).attached == 2)
+    async with world.life():
+        await world.runtime.pod(run).until(lambda: world.runtime.pod(run).attached == 3)
+        await world.until(lambda: "gVisor" in world.looks(place)[0].status)
+        assert told(world) == ["gVisor"], "once"
+        world.runtime.pod(run).isolation = "microVM"
+        world.runtime.pod(run).cut()
+        await world.until(lambda: "microVM" in world.looks(place)[0].status)
+    assert told(world) == ["gVisor", "microVM"]
+
+
+async def test_a_run_that_is_what_it_was_to_be_says_nothing_of_it() -> None:
+    world = World()
+    async with world.life():
+        await world.launch("hi")
+    assert told(world) == []
+
+
+def silent(pod: FakePod, command: Command) -> None:
+    """An agent that works and says nothing."""

@@ -50,6 +50,9 @@ BUFFER = 1000
 DEADLINE = 10.0
 
 
+ISOLATION = "no isolation: a fake in a test"
+
+
 class Bell:
     """Wakes everybody who waits for a condition, whenever something changed."""
 
@@ -79,6 +82,7 @@ class FakePod:
         self.alive = True
         self.words = ""  # why it died
         self.busy = ""  # attach raises Busy with these words while they are here
+        self.isolation = ISOLATION
         self.stale = 0  # so many of the last frames are printed at every attach before anything is asked
         self.deaf = 0  # so many of the next lines to agentd are lost although send() succeeds
         self.unsure = 0  # so many of the next lines arrive although send() raises Broken, and the connection is cut
@@ -295,6 +299,7 @@ class FakeRuntime:
     def __init__(self, *, behave: Behave | None = None, clock: Callable[[], float] = time.time) -> None:
         self.behave = behave  # what pods made from now on do
         self.busy = ""  # the words that pods made from now on start with
+        self.wall = ISOLATION  # what stands between pods made from now on and the machine
         self.started: list[RunId] = []  # every call of start()
         self.stopped: list[RunId] = []  # every call of stop()
         self.graves: dict[RunId, FakePod] = {}  # pods that were stopped
@@ -303,8 +308,9 @@ class FakeRuntime:
         self._clock = clock
         self._failing: dict[str, deque[Trouble]] = {}
 
-    def isolation(self, agent: Agent) -> str:
-        return "no isolation: a fake in a test"
+    def isolation(self, agent: Agent, *, run: RunId | None = None) -> str:
+        pod = self._pods.get(run) if run is not None else None
+        return pod.isolation if pod is not None else self.wall
 
     async def start(self, run: RunId, agent: Agent, *, again: bool = False) -> None:
         self.started.append(run)
@@ -314,7 +320,7 @@ class FakeRuntime:
             raise Gone(f"Nothing of {run} is left.")
         if pod is None:
             pod = self._pods[run] = FakePod(run, agent, behave=self.behave, clock=self._clock)
-            pod.busy = self.busy
+            pod.busy, pod.isolation = self.busy, self.wall
         elif not pod.alive and not pod.finished:
             pod.revive()
         self.bell.ring()

@@ -162,6 +162,20 @@ async def test_a_slow_start_is_no_reproach_to_a_run_that_came(
     await runtime.start(RUN, agent, again=True)
 
 
+async def test_the_isolation_of_a_run_is_that_of_its_pod(api: KubeApi, door: Door) -> None:
+    async with KubernetesRuntime(door, Guest(image="agent:1", runtime_class="gvisor")) as runtime:
+        assert "gVisor" in runtime.isolation(AGENT, run=RUN)
+        await runtime.start(RUN, AGENT)
+        await api.until(lambda: api.life(RUN).container, within=60)
+    async with KubernetesRuntime(door, Guest(image="agent:1", runtime_class="kata-clh")) as runtime:
+        await runtime.start(RUN, AGENT, again=True)
+        assert "Cloud Hypervisor" in runtime.isolation(AGENT)
+        assert "gVisor" in runtime.isolation(AGENT, run=RUN)
+        await runtime.stop(RUN)
+        await runtime.start(RUN, AGENT)
+        assert "Cloud Hypervisor" in runtime.isolation(AGENT, run=RUN)
+
+
 async def test_a_run_that_lives_does_not_depend_on_todays_settings(api: KubeApi, door: Door) -> None:
     agent = Agent(name="g", driver="claude", credential="gateway")
     gateway = Gateway("http://gateway", lambda _run, _agent: "t" * 20)
