@@ -128,20 +128,20 @@ class House:
         self.claude.write_text(f"#!{sys.executable}\n{body.replace('EXPIRES', expires)}", encoding="utf-8")
         self.claude.chmod(0o755)
 
-    async def start(self, command: str) -> asyncio.subprocess.Process:
+    async def start(self, command: str, *more: str) -> asyncio.subprocess.Process:
         """Begin a command, as a pod does."""
         return await asyncio.create_subprocess_exec(
             sys.executable, "-I", str(SCRIPT), command, "--shared", str(self.shared), "--home", str(self.home),
             "--seen", str(self.seen), "--claude", str(self.claude), "--api", self.api.url,
-            "--account", str(self._account), env={"PATH": os.environ["PATH"], "ANTHROPIC_API_KEY": "no", **self.env},
-            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            "--account", str(self._account), *more,
+            env={"PATH": os.environ["PATH"], "ANTHROPIC_API_KEY": "no", **self.env}, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
 
-    async def run(self, command: str) -> Done:
+    async def run(self, command: str, *more: str) -> Done:
         """Do a command to its end."""
         if command == "check":
             self.mount()
-        process = await self.start(command)
+        process = await self.start(command, *more)
         async with asyncio.timeout(90):
             out, err = await process.communicate()
         assert process.returncode is not None

@@ -90,6 +90,41 @@ async def test_what_a_dead_one_may_have_spent_is_never_tried_again(low: House, t
     assert tokens.spent == ["refresh-0"]
 
 
+@pytest.mark.parametrize(
+    ("cli", "word"),
+    [
+        (RENEWS.replace("oauth.update", "os.kill(os.getpid(), 9)\noauth.update"), "It was killed."),
+        (RENEWS.replace("oauth.update", "sys.exit(137)\noauth.update"), "It was killed."),
+        ("import time; time.sleep(600)", "it said nothing for 1 seconds"),
+    ],
+)
+async def test_what_a_cli_that_was_cut_off_may_have_spent_is_never_tried_again(
+    low: House, tokens: Tokens, cli: str, word: str
+) -> None:
+    low.cli(cli)
+    done = await low.run("renew", *(("--seconds", "1") if "sleep" in cli else ()))
+    assert done.code == 1
+    assert word in done.err
+    assert "cut off" in low.told("trouble")
+    assert low.told("spending") == MARK
+    assert low.oauth()["expiresAt"] > 1, "agents and the next one see the true date"
+    spent = list(tokens.spent)
+    low.cli(RENEWS)
+    assert "was never heard of again" in (await low.run("renew")).err
+    assert (tokens.spent, tokens.twice) == (spent, [])
+    put(low.home / ".claude/.credentials.json", login(1, token=tokens.good))
+    assert (await low.run("store")).code == 0
+    assert (await low.run("renew")).code == 0, "another token is another matter"
+
+
+async def test_a_cli_that_is_killed_when_all_is_done_has_renewed_it(low: House, tokens: Tokens) -> None:
+    low.cli(f"{RENEWS}\nos.kill(os.getpid(), 9)")
+    done = await low.run("renew")
+    assert done.code == 0, done.err
+    assert low.agents_oauth()["accessToken"] == tokens.access
+    assert low.told("spending") == low.told("trouble") == ""
+
+
 async def test_what_a_dead_one_has_spent_to_the_end_is_published(low: House, tokens: Tokens) -> None:
     """The CLI goes on when who started it dies, and its pair is on the claim."""
     tokens.may_answer.clear()

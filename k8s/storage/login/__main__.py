@@ -28,6 +28,9 @@ RENEW_BELOW_SECONDS = 5 * 3600.0
 """An access token lives for about eight hours. Agents are to begin with as much of it as can be had."""
 
 CLI_SECONDS = 150.0
+SIGNALLED = 128
+"""A shell that started a program adds this to the signal that killed it."""
+
 QUIET = {"DISABLE_TELEMETRY": "1", "DISABLE_AUTOUPDATER": "1", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1"}
 ACCESS_UNTIL, LOGIN_UNTIL, TROUBLE = "army/access-expires", "army/login-expires", "army/trouble"
 """What the Lease tells: by it the bot counts down, and needs to read no Secret."""
@@ -43,6 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--home", type=Path, default=Path("/home/agent"))
     parser.add_argument("--seen", type=Path, default=Path("/login"), help="what agents see")
     parser.add_argument("--claude", default="claude", help="the CLI that renews")
+    parser.add_argument("--seconds", type=float, default=CLI_SECONDS, help="its time")
     parser.add_argument("--api", default="")
     parser.add_argument("--account", type=Path, default=ACCOUNT)
     asked = parser.parse_args(arguments)
@@ -55,7 +59,7 @@ def main(arguments: list[str] | None = None) -> int:
                     words = store(asked.home, asked.shared, cluster, lease)
             case _:
                 with held(Cluster(asked.api, asked.account)) as (cluster, lease):
-                    words = renew(asked.shared, cluster, lease, claude=asked.claude)
+                    words = renew(asked.shared, cluster, lease, claude=asked.claude, seconds=asked.seconds)
     except Failed as failed:
         sys.stderr.write(f"✗ {failed}\n")
         return 1
@@ -98,7 +102,7 @@ def store(home: Path, shared: Path, cluster: Cluster, lease: Lease) -> str:
     return f"Stored: {', '.join(map(str, kept))}. It is not in {home} any more. Agents get it from their next start on."
 
 
-def renew(shared: Path, cluster: Cluster, lease: Lease, *, claude: str) -> str:
+def renew(shared: Path, cluster: Cluster, lease: Lease, *, claude: str, seconds: float) -> str:
     """Have the CLI spend the refresh token when the access token runs low."""
     if not (shared / CLAUDE).is_file():
         publish(shared, cluster, lease)
@@ -111,21 +115,31 @@ def renew(shared: Path, cluster: Cluster, lease: Lease, *, claude: str) -> str:
         raise Failed("The stored login has nothing that renews it. Log in again with the login pod.")
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a pod that is to go may finish what cannot be done twice
     lease.spend(hashlib.sha256(token.encode()).hexdigest())
+    cut = False
     try:
-        said = spent(shared, claude=claude)
-    finally:  # it has ended before our eyes: whatever it did, nobody does it any more, and the next one may try
-        lease.notes.pop(SPENDING, None)
+        said, cut = spent(shared, claude=claude, seconds=seconds)
+    finally:
+        if not cut:  # it never began, or ended by itself: nobody spends the token any more, and the next one may try
+            lease.notes.pop(SPENDING, None)
     after = login_of(shared / CLAUDE)
-    if after.get("accessToken") in {None, "", before.get("accessToken")}:
+    renewed = after.get("accessToken") not in {None, "", before.get("accessToken")}
+    if renewed or after.get("refreshToken") != token:
+        lease.notes.pop(SPENDING, None)
+    if not renewed:
         # What the CLI left is kept but for the date: it may have blanked a token that is no good any more.
         write(shared / CLAUDE, dump({"claudeAiOauth": {**after, "expiresAt": before.get("expiresAt", 0)}}))
+        if SPENDING in lease.notes:
+            raise Failed(
+                f"The renewal of the login was cut off ({said}), so its refresh token may be spent: it is not tried "
+                "again. Log in again with the login pod before the access token runs out."
+            )
         raise Failed(f"The login was not renewed ({said}). Log in again with the login pod before it runs out.")
     publish(shared, cluster, lease)
     return f"Renewed; good for {span(moment(after, 'expiresAt') - time.time())}."
 
 
-def spent(shared: Path, *, claude: str) -> str:
-    """Let the CLI renew the login on the claim; the end of what it said."""
+def spent(shared: Path, *, claude: str, seconds: float) -> tuple[str, bool]:
+    """Let the CLI renew the login on the claim: the end of what it said, and whether it was cut off in the middle."""
     before = login_of(shared / CLAUDE)
     # The CLI refreshes what has expired. Agents go on with what they have, which still has the true date.
     write(shared / CLAUDE, dump({"claudeAiOauth": {**before, "expiresAt": 1}}))
@@ -135,13 +149,16 @@ def spent(shared: Path, *, claude: str) -> str:
     try:
         done = subprocess.run(  # noqa: S603 - no shell, and nothing of what is run comes from outside
             [claude, "-p", "Answer with the word ok.", "--model", "haiku"],
-            env=env, capture_output=True, text=True, timeout=CLI_SECONDS, check=False, stdin=subprocess.DEVNULL,
+            env=env, capture_output=True, text=True, timeout=seconds, check=False, stdin=subprocess.DEVNULL,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return f"it said nothing for {CLI_SECONDS:.0f} seconds"
+        return f"it said nothing for {seconds:.0f} seconds", True
     except OSError as error:
-        return f"{claude} cannot be started: {error.strerror}"
-    return " ".join((done.stdout + " " + done.stderr).split())[-300:]
+        return f"{claude} cannot be started: {error.strerror}", False
+    words = " ".join((done.stdout + " " + done.stderr).split())[-300:]
+    if done.returncode < 0 or done.returncode > SIGNALLED:
+        return f"{words} It was killed.".strip(), True
+    return words, False
 
 
 def publish(shared: Path, cluster: Cluster, lease: Lease) -> None:
