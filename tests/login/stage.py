@@ -134,7 +134,8 @@ class House:
             sys.executable, "-I", str(SCRIPT), command, "--shared", str(self.shared), "--home", str(self.home),
             "--seen", str(self.seen), "--claude", str(self.claude), "--api", self.api.url,
             "--account", str(self._account), *more,
-            env={"PATH": os.environ["PATH"], "ANTHROPIC_API_KEY": "no", **self.env}, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
+            env={"PATH": os.environ["PATH"], "ANTHROPIC_API_KEY": "no", **self.env},
+            stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE,
         )  # fmt: skip
 
     async def run(self, command: str, *more: str) -> Done:
