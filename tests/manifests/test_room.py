@@ -90,6 +90,19 @@ def test_as_many_agents_as_may_run_have_room_beside_the_pods_of_the_house(
     assert len(stock.all(PODS)) >= most
 
 
+def test_nothing_that_runs_among_the_agents_ends_one_for_its_own_place(manifests: dict[str, list[Thing]]) -> None:
+    classes = {thing["metadata"]["name"]: thing for thing in manifests["base"] if thing["kind"] == "PriorityClass"}
+    used = {
+        pod["metadata"]["name"]: classes[pod["spec"]["priorityClassName"]]
+        for pod in pods_of_the_house([*manifests["storage"], *manifests["utils"]])
+    }
+    assert {"login-refresh", "credential-check", "cli-login", "login-check", "agent-test"} <= set(used)
+    assert {name for name, chosen in used.items() if chosen.get("preemptionPolicy") != "Never"} == set()
+    agents = classes[Guest(image="a").priority_class]
+    assert agents["preemptionPolicy"] == "Never"
+    assert -10 <= agents["value"] < classes["army-errands"]["value"] < classes["army-controlplane"]["value"]
+
+
 def test_the_quota_ends_somewhere(manifests: dict[str, list[Thing]]) -> None:
     stock = cluster(manifests["overlays-prod"])
     guest, _ = settled(manifests, "overlays-prod")
