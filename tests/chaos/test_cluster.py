@@ -54,7 +54,10 @@ class Trouble:
         await self._while(1.0)
         if self._dice.random() < 0.5:
             self._api.compact()
+        rules, self._api.rbac = self._api.rbac, []
         await self._api.up()
+        await self._while(0.5)  # it has not read its rules yet
+        self._api.rbac = rules
 
     async def _watch_expired(self) -> None:
         self._api.fail("watch pods", Fault.expired())
@@ -70,7 +73,10 @@ class Trouble:
     async def _kubelet_gone(self) -> None:
         self._api.node.die()
         await self._while(1.0)
+        self._api.node.dazed = True
         self._api.node.revive()
+        await self._while(0.5)  # it has not found its pods yet
+        self._api.node.dazed = False
 
     async def _agentd_killed(self) -> None:
         if lives := [life for life in self._api.node.lives() if life.container is not None]:
