@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from agent.driver import Done, Input, Mark, Step, Tell, Workplace
-from agent.drivers.claude import Claude
+from agent.drivers.claude import Claude, words
 from agent.wire import (
     Answer,
     Asked,
@@ -378,6 +378,28 @@ def test_the_first_total_of_a_resumed_process_is_not_taken_for_the_turns_price()
     assert told.all(TurnEnded)[0].cost_usd == 0.25
     older = crashed({**RESULT, "total_cost_usd": 0.5}, {**RESULT, "total_cost_usd": 0.75})
     assert [ended.cost_usd for ended in older.all(TurnEnded)] == [0.5, 0.25]
+
+
+@pytest.mark.parametrize(
+    ("variable", "who", "what"),
+    [
+        ("ANTHROPIC_API_KEY", "The model's API refuses the credential (401)", "ANTHROPIC_API_KEY"),
+        ("CLAUDE_CODE_OAUTH_TOKEN", "The model's API refuses the credential (401)", "CLAUDE_CODE_OAUTH_TOKEN"),
+        ("ANTHROPIC_AUTH_TOKEN", "The gateway refuses the credential (401)", "GATEWAY_KEY"),
+        ("AGENT_SECRETS", "The model's API refuses the shared login (401)", "login pod"),
+    ],
+)
+def test_whose_credential_is_refused_is_told_what_to_do_about_it(
+    monkeypatch: pytest.MonkeyPatch, variable: str, who: str, what: str
+) -> None:
+    for name in ("ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_AUTH_TOKEN", "AGENT_SECRETS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv(variable, "something")
+    for said in (words.retrying(401), words.given_up(401, "")):
+        assert said.startswith(who)
+        assert what in said
+        assert said.endswith(".")
+    assert words.retrying(403).startswith("The model's API forbids")
 
 
 # --- words and files ------------------------------------------------------------------------------------------------

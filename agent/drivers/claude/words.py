@@ -1,10 +1,15 @@
-"""Sentences for people: why the API or the process failed, and what to do. Pure; it knows no state."""
+"""Sentences for people: why the API or the process failed, and what to do.
+
+Pure, but for the environment by which the CLI signs in; it knows no state.
+"""
 
 from __future__ import annotations
 
+import os
 import signal
 
-CREDENTIAL = frozenset({401, 403})
+REFUSED = 401
+CREDENTIAL = frozenset({REFUSED, 403})
 
 _SERVER = 500
 _API = {
@@ -22,8 +27,22 @@ _API = {
 }
 
 
+_REFUSED = {
+    "ANTHROPIC_AUTH_TOKEN": (
+        "The gateway refuses the credential (401). Check that it takes this token: ANTHROPIC_AUTH_TOKEN, or the "
+        "GATEWAY_KEY that it shares with the bot"
+    ),
+    "AGENT_SECRETS": (
+        "The model's API refuses the shared login (401). Log in again with the login pod, store it, and launch again"
+    ),
+}
+"""By the variable with which the CLI signs in, where that is no key or token of the vendor's; the first counts."""
+
+
 def api_trouble(status: int) -> tuple[str, str]:
     """The kind of an API error and what it is, without a full stop. Status 0: there was no answer at all."""
+    if status == REFUSED and (refused := next((words for name, words in _REFUSED.items() if os.environ.get(name)), "")):
+        return "credential", refused
     if status in _API:
         return _API[status]
     if status >= _SERVER:
