@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from adapters.kubernetes.pod import Guest, pod_of
+from adapters.kubernetes.warm import WARM, warm_of
 from bot.greeting import VERSION
 from bot.settings import NAMES
+from orchestrator.nouns import Agent, RunId
 from tests.manifests.rendered import K8S, ROOT, Thing, named, read
 
 pytestmark = pytest.mark.xdist_group("manifests")
@@ -161,6 +164,23 @@ def test_every_runtime_class_and_label_is_one(there: Mapping[str, set[str]], man
         key for t in manifests["base"] if t["kind"] == "RuntimeClass" for key in t["scheduling"]["nodeSelector"]
     } | set(read(K8S / "infrastructure" / "kata-deploy" / "values.yaml")["nodeSelector"])
     assert set(re.findall(r"\b(?:army/(?:gvisor|kvm)|katacontainers\.io/[a-z-]+)", TEXT)) == labels
+
+
+def test_pods_are_found_by_labels_that_they_have() -> None:
+    pod = warm_of("warm-1", Agent(name="a", driver="claude"), Guest(image="a"), idle=1)
+    run = pod_of(RunId("r-1"), Agent(name="a", driver="claude"), Guest(image="a"))
+    labels = {*pod["metadata"]["labels"], *run["metadata"]["labels"]}
+    found = {key for text in re.findall(r"-n claude-agents \w+ pods -l ([\w./=,-]+)", TEXT) for key in text.split(",")}
+    assert {"army/warm", "army/run"} <= found
+    assert {key.partition("=")[0] for key in found} <= labels
+    assert WARM not in run["metadata"]["labels"], "who deletes those that wait deletes no run"
+
+
+def test_a_drain_is_told_what_it_needs() -> None:
+    """Without these it refuses: agents have no controller, and folders that go with them."""
+    drains = re.findall(r"kubectl drain .*", TEXT)
+    assert drains
+    assert all({"--force", "--delete-emptydir-data", "--ignore-daemonsets"} <= set(line.split()) for line in drains)
 
 
 def test_the_costs_add_up() -> None:
