@@ -107,7 +107,7 @@ async def look_at_cluster(settings: Settings, environ: Mapping[str, str]) -> lis
     from adapters.kubernetes.checkup import checkup  # noqa: PLC0415 - see above
 
     door, guest = way(settings, environ)
-    return await checkup(door, guest)
+    return await checkup(door, guest, warm=settings.warm_pods)
 
 
 async def _usual(store: Store) -> Agent | None:

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from adapters.kubernetes.cluster import Cluster, Door
 from adapters.kubernetes.credentials import LOGIN, KubernetesCredentials
 from adapters.kubernetes.pod import Guest, class_of, isolation_of, pod_of
+from adapters.kubernetes.seen import Stage, see
+from adapters.kubernetes.warm import WARM
 from orchestrator.checkup import Finding, counted, looked
 from orchestrator.errors import Busy, Refused, Trouble
 from orchestrator.nouns import Agent, RunId
@@ -52,16 +54,16 @@ RIGHTS = (
 """All that the bot does there. The Role in k8s/base grants these and no others."""
 
 
-async def checkup(door: Door, guest: Guest) -> list[Finding]:
+async def checkup(door: Door, guest: Guest, *, warm: int = 0) -> list[Finding]:
     """Everything, in the order in which it is needed; it ends with what makes the rest pointless."""
-    return await looked(_look(door, guest), seconds=SECONDS, late=_late)
+    return await looked(_look(door, guest, warm), seconds=SECONDS, late=_late)
 
 
 def _late() -> Finding:
     return Finding("cluster", f"it did not answer everything within {SECONDS:.0f} seconds", good=False, grave=True)
 
 
-async def _look(door: Door, guest: Guest) -> AsyncGenerator[Finding, None]:
+async def _look(door: Door, guest: Guest, warm: int) -> AsyncGenerator[Finding, None]:
     try:
         async with Cluster(door) as cluster:
             yield Finding("cluster", f"Kubernetes {await cluster.version()} answers ({door})", good=True)
@@ -69,6 +71,8 @@ async def _look(door: Door, guest: Guest) -> AsyncGenerator[Finding, None]:
             yield _rights(missing, door.namespace)
             if not missing:
                 yield await _pod(cluster, guest)
+                if warm:
+                    yield await _warm(cluster, warm)
                 for finding in await _login(cluster, guest):
                     yield finding
             yield _isolation(guest)
@@ -107,6 +111,17 @@ async def _pod(cluster: Cluster, guest: Guest) -> Finding:
     except Refused as refused:
         return Finding("pod", str(refused), good=False, grave=True)
     return Finding("pod", "the cluster would take an agent's pod", good=True)
+
+
+async def _warm(cluster: Cluster, wanted: int) -> Finding:
+    """Whether as many pods wait as are to, and what one of them that does not run waits for."""
+    pods = (await cluster.page("pods", label_selector=WARM))["items"]
+    waiting = [seen for seen in map(see, pods) if seen.spare is not None]
+    ready = sum(seen.stage is Stage.RUNNING and seen.ready for seen in waiting)
+    if ready >= wanted:
+        return Finding("warm pods", f"{ready} wait", good=True)
+    why = next((seen.words for seen in waiting if seen.words), "The bot does not run, or its log says why.")
+    return Finding("warm pods", f"{ready} of {wanted} pods are started ahead. {why}", good=False)
 
 
 async def _login(cluster: Cluster, guest: Guest) -> list[Finding]:

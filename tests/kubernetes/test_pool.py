@@ -14,6 +14,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from adapters.kubernetes import Cluster, Door, Guest, KubernetesRuntime, Warm
+from adapters.kubernetes.checkup import checkup
 from adapters.kubernetes.claims import Claims
 from adapters.kubernetes.known import Known
 from adapters.kubernetes.pod import pod_of
@@ -588,6 +589,29 @@ async def test_one_that_ends_is_replaced(api: KubeApi, live: Live) -> None:
         await full(api, runtime, 1)
         await runtime.start(RUN, AGENT)
         await lives(runtime)
+
+
+async def test_the_doctor_says_how_many_wait_and_what_for(api: KubeApi, door: Door, live: Live) -> None:
+    async def said() -> tuple[bool, str]:
+        (finding,) = [one for one in await checkup(door, GUEST, warm=1) if one.what == "warm pods"]
+        return finding.good, finding.words
+
+    assert await said() == (False, "0 of 1 pods are started ahead. The bot does not run, or its log says why.")
+    async with live(1) as runtime:
+        await full(api, runtime, 1)
+        await runtime.start(RunId("r-1"), OTHER)
+        assert await said() == (True, "1 wait")
+        api.node.be_missed()
+        assert not (await said())[0], "its node is gone"
+        api.node.revive()
+    for name in [*idle(api), "r-1"]:
+        api.drop("Pod", name)
+    api.node.missing_images.add("agent:*")
+    async with live(1) as runtime:
+        await api.until(lambda: "ErrImagePull" in str(idle(api)), within=PATIENCE)
+        good, words = await said()
+    assert not good
+    assert "image cannot be had" in words
 
 
 async def test_without_the_right_to_claim_every_run_starts_cold(api: KubeApi, live: Live) -> None:
