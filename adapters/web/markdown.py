@@ -65,19 +65,19 @@ def _tame(tokens: list[Token]) -> list[Token]:
 
 def _inline(tokens: Sequence[Token]) -> Iterable[Token]:
     """The tokens of one paragraph: unsafe links as words with their target, images as links, bare addresses linked."""
-    open_links: list[tuple[str, list[str]]] = []  # the unsafe target (or nothing) and the words inside
+    open_links: list[tuple[str | None, list[str]]] = []  # the unsafe target, if it is that, and the words inside
     for token in tokens:
         if open_links and token.content:
             open_links[-1][1].append(token.content)
         if token.type == "link_open":
             href = str(token.attrs.get("href", ""))
-            open_links.append(("" if _is_safe(href) else href, []))
+            open_links.append((None if _is_safe(href) else href, []))
             yield _link(href) if _is_safe(href) else Token("ref_open", "span", 1, attrs={"class": "ref"})
         elif token.type == "link_close":
-            unsafe, words = open_links.pop() if open_links else ("", [])
+            unsafe, words = open_links.pop() if open_links else (None, [])
             if unsafe and unsafe != "".join(words):
                 yield _text(f" ({unsafe})")
-            yield Token("ref_close", "span", -1) if unsafe else token
+            yield token if unsafe is None else Token("ref_close", "span", -1)
         elif token.type == "image":
             yield from _image(token, inside=bool(open_links))
         elif token.type == "text" and not open_links:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from adapters.web.markdown import to_html
@@ -60,6 +60,8 @@ def check(html: str) -> None:
 
 
 @given(WILD)
+@example("[a]()")
+@example("![a]()")
 @settings(max_examples=300, deadline=None)
 def test_no_text_makes_markup(text: str) -> None:
     check(to_html(text))
