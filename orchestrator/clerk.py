@@ -30,9 +30,8 @@ T = TypeVar("T")
 LONGEST_TRYING = 6 * 3600.0
 """Seconds for which a letter is tried again while its platform is heard and fails over it; then the next one goes."""
 
-EDITS_A_PASS = 2
-"""Edits of pages that leave before something that nobody waits for, where both wait. With more of them, live pages
-would be fresher and leave too little for a question that comes at a bad moment."""
+EDITS_A_PASS = 3
+"""Edits of pages that leave before something that nobody waits for, where both wait."""
 
 Bereft = Callable[[Letter, str], Coroutine[Any, Any, None]]
 """Sees to it that a letter whose conversation is no more is told elsewhere; gets the platform's words."""

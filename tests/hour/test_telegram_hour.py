@@ -67,8 +67,8 @@ async def test_five_agents_in_one_group_for_an_hour() -> None:
             f"{max(waited):.2f} (p95 {percentile(waited, 0.95):.2f}) times as old as by what it allowed meanwhile"
         )
         assert late <= 3.0
-        assert percentile(stale, 0.95) <= 1.5
-        assert max(stale) <= 1.75
+        assert percentile(stale, 0.99) <= 1.5
+        assert max(stale) <= 1.6  # 1.41 to 1.47 with the seeds 1 to 4; real sockets move it a little
         assert percentile(waited, 0.95) <= 1.5
         for told in fleet.finals:
             (final,) = [m for m in api.messages(group.id) if m.text.startswith(told.text.splitlines()[0][3:] + "\n") and
