@@ -108,7 +108,10 @@ async def _tell(say: Callable[[str], None], *, begun: float) -> None:
 
 
 def _named(named: str) -> Cli:
-    found = shutil.which(Path(named).expanduser() if "/" in named else named)
+    try:
+        found = shutil.which(Path(named).expanduser() if "/" in named else named)
+    except RuntimeError:  # `~name` of somebody who is not known here
+        found = None
     return _at(Path(found)) if found else Cli(None, f"CLAUDE_BIN is {named!r}, which is not a program that can run.")
 
 

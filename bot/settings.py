@@ -381,7 +381,10 @@ def _level(text: str) -> str:
 
 
 def _path(text: str) -> Path:
-    return Path(text).expanduser()
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{text!r} begins with the home of somebody who is not known here") from None
 
 
 PARSERS: Mapping[str, Callable[[str], Any]] = {

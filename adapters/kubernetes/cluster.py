@@ -291,7 +291,14 @@ def _object(answer: bytes, *, doing: str) -> Json:
 
 
 def _some_file(paths: str) -> bool:
-    return any(Path(path).expanduser().is_file() for path in paths.split(":") if path)
+    return any(_is_file(path) for path in paths.split(":") if path)
+
+
+def _is_file(path: str) -> bool:
+    try:
+        return Path(path).expanduser().is_file()
+    except RuntimeError:  # `~name` of somebody who is not known here
+        return False
 
 
 async def _refusal(response: aiohttp.ClientResponse, *, doing: str) -> Exception:

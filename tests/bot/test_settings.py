@@ -1,7 +1,7 @@
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.dotenv import read_dotenv
@@ -255,6 +255,7 @@ def test_plain_values_come_back_as_they_were(values: dict[str, str]) -> None:
 
 
 @given(st.dictionaries(st.sampled_from(NAMES), st.text(max_size=20)))
+@example({"DATA_DIR": "~nobody-of-this-name/army"})
 def test_any_values_give_settings_or_sentences(environ: dict[str, str]) -> None:
     try:
         read_settings(environ)
