@@ -256,9 +256,7 @@ async def test_a_run_that_could_not_even_end_in_order_leaves_no_page(monkeypatch
         monkeypatch.setattr("orchestrator.letters._run_end", broken)
         await world.say("/stop", world.place(run))
         await asyncio.sleep(600)
-        assert world.room
-        assert world.room.office
-        assert not any(clerk.place.pages for clerk in world.room.office._clerks.values())
+        assert not any(clerk.place.pages for clerk in world.office._clerks.values())
 
 
 # --- defects ----------------------------------------------------------------------------------------------------------
@@ -376,9 +374,7 @@ async def test_a_run_that_lost_every_place_can_be_watched_from_elsewhere() -> No
         world.chat.delete(LOBBY)
         pod.report(wire.TurnEnded("done", text="answer"))
         await asyncio.sleep(60)
-        assert world.room
-        assert world.room.roster
-        live = world.room.roster.live[run]
+        live = world.roster.live[run]
         assert not live.state.seats
         await world.say("/runs", THERE, person=BOB)
         await world.until(lambda: world.other.seen(THERE)[0].rows)
@@ -394,7 +390,7 @@ async def test_a_run_is_stopped_from_its_chat_before_it_has_a_thread() -> None:
         await world.say("/launch echo x")
         await asyncio.sleep(5)
         await world.say("/stop")
-        await world.until(lambda: world.room and world.room.roster and not world.room.roster.live)
+        await world.until(lambda: not world.roster.live)
 
 
 async def test_a_thumb_that_trembles_launches_once() -> None:
@@ -402,7 +398,7 @@ async def test_a_thumb_that_trembles_launches_once() -> None:
     async with world.life():
         run, _ = await world.launch()
         await world.say("/stop", world.place(run))
-        await world.until(lambda: world.room and world.room.roster and not world.room.roster.live)
+        await world.until(lambda: not world.roster.live)
         for pause in (0.5, 0.5, 10.0, 0.0):
             await world.press(f"again:{run}", world.place(run))
             await asyncio.sleep(pause)
@@ -415,9 +411,8 @@ async def test_people_who_talk_in_a_thread_of_the_past_are_told_once_that_nobody
     async with world.life():
         run, _ = await world.launch()
         await world.say("/stop", world.place(run))
-        await world.until(lambda: world.room and world.room.roster and not world.room.roster.live)
+        await world.until(lambda: not world.roster.live)
         for n in range(3):
-            assert world.room
             await world.room.receive(Inbound(f"q{n}", world.place(run), ME, text="as I said, Bob", addressed=False))
         await asyncio.sleep(5)
         over = [look for look in world.looks(world.place(run)) if "This run has ended" in look.text]

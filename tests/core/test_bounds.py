@@ -110,7 +110,7 @@ async def test_a_person_cannot_pile_up_words_without_bound() -> None:
         pod.busy = "it does not come back"
         for n in range(300):
             await world.say(f"m{n}", where)
-        assert len(world.room.roster.live[run].state.pending) <= 200  # type: ignore[union-attr]
+        assert len(world.roster.live[run].state.pending) <= 200
         await world.until(lambda: any("has not heard" in look.text for look in world.looks(where)))
         pod.busy = ""
         await pod.until(lambda: pod.said[-1] == "m199", seconds=600)

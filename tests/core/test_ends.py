@@ -10,7 +10,6 @@ from agent import wire
 from agent.wire import Command
 from orchestrator.core import Rules
 from orchestrator.nouns import Conversation, File, RunId
-from orchestrator.roster import Roster
 from orchestrator.run import run_id
 from orchestrator.runs import LiveRun
 from tests.core.world import LOBBY, World
@@ -113,7 +112,7 @@ async def test_a_state_lost_late_is_not_a_late_start() -> None:
         pod.hear = break_off  # type: ignore[method-assign]
         pod.lose_state()
         await asyncio.sleep(100)
-        assert run in world.room.roster.live, world.texts(where)  # type: ignore[union-attr]
+        assert run in world.roster.live, world.texts(where)
 
 
 async def test_a_defect_in_one_run_keeps_no_other_from_its_slot() -> None:
@@ -121,8 +120,7 @@ async def test_a_defect_in_one_run_keeps_no_other_from_its_slot() -> None:
     async with world.life():
         bad, good = [run_id(await world.say(f"/launch echo {task}")) for task in ("bad", "good")]
         await world.until(lambda: world.thread(bad) and world.thread(good))
-        roster = world.room.roster  # type: ignore[union-attr]
-        assert isinstance(roster, Roster)
+        roster = world.roster
 
         async def raises(*_: object, **__: object) -> bool:
             raise ZeroDivisionError

@@ -64,7 +64,7 @@ async def test_a_run_whose_thread_cannot_be_opened_can_be_stopped() -> None:
         run = run_id(await world.say("/launch echo hi"))
         await asyncio.sleep(10)
         await world.press(f"stop:{run}")
-        await world.until(lambda: not world.room.roster.live)  # type: ignore[union-attr]
+        await world.until(lambda: not world.roster.live)
         await world.until(lambda: any("ended · stopped" in look.status for look in world.looks(LOBBY)))
 
 

@@ -124,7 +124,7 @@ async def test_the_last_words_of_a_run_that_has_ended_are_read_where_it_was_laun
         world.chat.fail("post", *[Broken("down")] * 4)
         pod.report(wire.TurnEnded("done", text=ANSWER))
         pod.report(wire.Finished("completed", "bye"))
-        await world.until(lambda: world.room and world.room.roster and run not in world.room.roster.live)
+        await world.until(lambda: run not in world.roster.live)
         thread = world.place(run)
         world.chat.recover()
         world.chat.delete(thread)
@@ -171,13 +171,11 @@ async def test_a_run_that_lost_every_place_has_in_memory_what_the_journal_says()
         world.chat.fail("post", *[Gone("put out")] * 8)
         pod.report(wire.TurnEnded("done", text="first"))
         await asyncio.sleep(60)
-        assert world.room
-        assert world.room.roster
-        live = world.room.roster.live[run]
+        live = world.roster.live[run]
         assert not live.state.seats
         world.chat.recover()
         await world.press(f"stop:{run}", THERE, person=BOB)
-        await world.until(lambda: world.room and world.room.roster and run not in world.room.roster.live)
+        await world.until(lambda: run not in world.roster.live)
         assert live.state.seats == (await load(world.store, run)).seats
         await world.until(lambda: "ended · stopped by Bob" in world.looks(LOBBY)[-1].status)
 
@@ -189,9 +187,7 @@ async def test_a_further_place_that_was_deleted_can_be_had_again() -> None:
         await world.until(lambda: len(world.other.seen(there)) == 2)
         world.other.delete(there)
         pod.report(wire.TurnEnded("done", text="first"))
-        assert world.room
-        assert world.room.roster
-        live = world.room.roster.live[run]
+        live = world.roster.live[run]
         await world.until(lambda: list(live.state.seats.values()) == [home])
         await world.press(f"watch:{run}", THERE, person=BOB)
         await world.until(lambda: len(live.state.seats) == 2)

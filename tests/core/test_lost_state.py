@@ -107,7 +107,7 @@ async def test_a_pod_that_forgets_again_and_again_is_given_up() -> None:
         run, pod = await world.launch()
         where = world.place(run)
         for _ in range(20):
-            if run not in world.room.roster.live:  # type: ignore[union-attr]
+            if run not in world.roster.live:
                 break
             pod.lose_state()
             lives = len(pod.said)

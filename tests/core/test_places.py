@@ -79,7 +79,7 @@ async def test_a_run_is_watched_and_answered_from_another_platform() -> None:
         await world.until(lambda: "ended · stopped by Bob" in world.looks(home)[-1].status)
         keys = [post.key for post in (*world.chat.posts, *world.other.posts)]
         assert len(keys) == len(set(keys)), "everything stands once"
-        await world.until(lambda: run not in world.room.roster.live)  # type: ignore[union-attr]
+        await world.until(lambda: run not in world.roster.live)
 
 
 async def test_a_further_place_survives_a_restart_and_is_asked_for_once() -> None:
@@ -127,7 +127,7 @@ async def test_one_of_two_places_that_is_deleted_is_not_missed() -> None:
         world.other.fail("post", Gone("thread not found"), Gone("thread not found"), Gone("thread not found"))
         await world.say("and now?", home)
         await world.until(lambda: texts(world.looks(home)) == ["first", "and now?"])
-        live = world.room.roster.live  # type: ignore[union-attr]
+        live = world.roster.live
         await world.until(lambda: list(live[run].state.seats.values()) == [home])
         await world.say("again?", home)
         await world.until(lambda: texts(world.looks(home))[-1] == "again?")
@@ -176,16 +176,15 @@ async def test_a_link_to_an_agent_asks_before_it_starts_one() -> None:
         await world.until(lambda: world.looks(LOBBY)[-1].buttons)
         (button,) = world.looks(LOBBY)[-1].buttons
         assert (button.label, button.token) == ("Launch echo", "launch:echo")
-        assert not world.room.roster.live  # type: ignore[union-attr]
+        assert not world.roster.live
         await world.say("/start l_nobody")
         await world.until(lambda: "`nobody` of this link cannot start here" in world.looks(LOBBY)[-1].text)
-        assert await world.room.suggest(BOB, THERE, "EC") == [("echo", "says everything back")]  # type: ignore[union-attr]
+        assert await world.room.suggest(BOB, THERE, "EC") == [("echo", "says everything back")]
 
 
 async def test_what_people_say_to_each_other_is_offered_to_no_agent() -> None:
     world = World()
     async with world.life():
-        assert world.room
         await world.room.receive(Inbound("among/1", LOBBY, ME, text="Bob, are you coming to lunch?", addressed=False))
         await world.say("mend the roof")
         await world.until(lambda: world.looks(LOBBY))

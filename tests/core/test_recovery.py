@@ -129,7 +129,7 @@ async def test_an_end_that_could_not_be_stored_is_stored_later() -> None:
         world.store.fails = "The disk is full."
         await world.runtime.stop(run)
         await asyncio.sleep(5)
-        assert run in world.room.roster.live  # type: ignore[union-attr]
+        assert run in world.roster.live
         world.store.fails = ""
         await world.until(lambda: "ended · lost" in world.texts(world.place(run))[-1])
     assert await world.store.live() == []

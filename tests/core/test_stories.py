@@ -41,7 +41,7 @@ async def test_launch_stream_reply_stop() -> None:
         await world.until(lambda: run in world.runtime.graves)
         await world.until(lambda: "ended · stopped" in world.texts(where)[-1])
         assert "$0.02" in world.texts(where)[-1]
-        assert not world.room.roster.live  # type: ignore[union-attr]
+        assert not world.roster.live
 
 
 async def test_a_page_shows_the_newest_state_and_ends_with_the_turns_facts() -> None:
@@ -378,7 +378,7 @@ async def test_a_defect_ends_one_run_visibly_and_no_other() -> None:
     async with world.life():
         victim, _ = await world.launch("one")
         other, _ = await world.launch("two")
-        live = world.room.roster.live[victim]  # type: ignore[union-attr]
+        live = world.roster.live[victim]
         live.state.pending["x"] = "?"  # type: ignore[assignment]  # something that no code expects
         live.wake.set()
         await world.until(lambda: "a defect in the bot ended this run" in world.texts(world.place(victim))[-1])

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from orchestrator.core import Orchestrator, Rules
 from orchestrator.gate import Gate, Rule
 from orchestrator.nouns import Agent, Conversation, File, Inbound, Limits, Message, MessageId, Pace, Person, RunId
+from orchestrator.post import PostOffice
+from orchestrator.roster import Roster
 from orchestrator.run import run_id
 from tests.fakes.artifacts import MemoryArtifacts
 from tests.fakes.chat import FakeChat, Posted
@@ -36,8 +38,8 @@ class World:
     runtime: FakeRuntime = field(default_factory=FakeRuntime)
     chat: FakeChat = field(default_factory=lambda: FakeChat("fake"))
     other: FakeChat = field(default_factory=lambda: FakeChat("other"))
-    room: Orchestrator | None = None
     said: int = 0
+    _room: Orchestrator | None = field(default=None, init=False)
 
     def __post_init__(self) -> None:
         self.runtime.behave = self.behave
@@ -48,7 +50,7 @@ class World:
         """One life of the bot; leaving it is a kill: nothing is closed in order."""
         loop = asyncio.get_running_loop()
         await self.store.keep_agent(ECHO)
-        self.room = Orchestrator(
+        room = self._room = Orchestrator(
             store=self.store,
             notes=self.notes,
             artifacts=self.artifacts,
@@ -63,8 +65,8 @@ class World:
             clock=lambda: 1_000_000.0 + loop.time(),
             rules=self.rules,
         )
-        task = asyncio.create_task(self.room.run())
-        await self.until(lambda: (self.room and self.room.ready.is_set()) or task.done())
+        task = asyncio.create_task(room.run())
+        await self.until(lambda: room.ready.is_set() or task.done())
         try:
             yield self
         finally:
@@ -72,6 +74,26 @@ class World:
             await asyncio.wait([task])
             if not task.cancelled() and (error := task.exception()):
                 raise error
+
+    # --- the bot that lives now, or lived last ---
+
+    @property
+    def room(self) -> Orchestrator:
+        if self._room is None:
+            raise RuntimeError("this world has had no bot yet: enter life() first")
+        return self._room
+
+    @property
+    def roster(self) -> Roster:
+        if self.room.roster is None:
+            raise RuntimeError("this bot has no roster: its life ended before it was ready")
+        return self.room.roster
+
+    @property
+    def office(self) -> PostOffice:
+        if self.room.office is None:
+            raise RuntimeError("this bot has no post office: its life ended before it was ready")
+        return self.room.office
 
     # --- what a person does ---
 
@@ -88,14 +110,12 @@ class World:
         """Say something; returns the key of what was said."""
         self.said += 1
         key = key or f"fake/{self.said}"
-        assert self.room
         await self.room.receive(Inbound(key, where, person, text=text, files=files, message=MessageId(message or key)))
         return key
 
     async def press(self, token: str, where: Conversation = LOBBY, *, key: str = "", person: Person = ME) -> str:
         self.said += 1
         key = key or f"fake/{self.said}"
-        assert self.room
         await self.room.receive(Inbound(key, where, person, press=token))
         return key
 
