@@ -20,10 +20,13 @@ from orchestrator.drive import Drive
 from orchestrator.errors import Broken, Refused, Trouble
 from orchestrator.events import Ended, Launched
 from orchestrator.gate import Gate
+from orchestrator.launches import Launches
 from orchestrator.logbook import Logbook
 from orchestrator.nouns import Conversation, Inbound, Person, Row
+from orchestrator.offers import Offers
 from orchestrator.ports import Artifacts, Chat, Notes, Runtime, Store
 from orchestrator.post import PostOffice
+from orchestrator.replies import Replies
 from orchestrator.roster import Roster
 from orchestrator.runs import Clock
 from orchestrator.tasks import to_the_end, told_to_go, woken
@@ -129,20 +132,31 @@ class Orchestrator:
             log.info("recovered", runs=len(roster.live))
             boards.past = await self._past()
             await boards.recover(self._rules.boards)
-            self._desk = Desk(
-                gate=self._gate,
-                store=self._store,
-                office=office,
-                roster=roster,
-                boards=boards,
-                logbook=Logbook(store=self._store, artifacts=self._artifacts),
-                unavailable=self._rules.unavailable,
-                budget_usd=self._rules.budget_usd,
-            )
+            self._desk = self._opened(roster, boards, office)
             self.ready.set()
             for chat in self._chats.values():
                 group.create_task(self._serve(chat), name=f"chat {chat.platform}")
             await self._keep(roster, boards, office)
+
+    def _opened(self, roster: Roster, boards: Boards, office: PostOffice) -> Desk:
+        store, replies = self._store, Replies(store=self._store, office=office)
+        launches = Launches(
+            store=store,
+            roster=roster,
+            replies=replies,
+            unavailable=self._rules.unavailable,
+            budget_usd=self._rules.budget_usd,
+        )
+        return Desk(
+            gate=self._gate,
+            store=store,
+            roster=roster,
+            boards=boards,
+            logbook=Logbook(store=store, artifacts=self._artifacts),
+            replies=replies,
+            launches=launches,
+            offers=Offers(store=store, roster=roster, replies=replies, launches=launches),
+        )
 
     async def _serve(self, chat: Chat) -> None:
         """Hear people on this platform, whatever its adapter raises: the others and the runs go on."""

@@ -14,7 +14,8 @@ from typing import Any
 
 import structlog
 
-from orchestrator.clerk import Bereft, Clerk
+from orchestrator.clerk import Clerk
+from orchestrator.delivery import Bereft
 from orchestrator.errors import Gone
 from orchestrator.nouns import Conversation, Lane, Letter, Sign, Typing
 from orchestrator.pacing import Budget
@@ -66,7 +67,7 @@ class PostOffice:
         page = clerk.place.pages.get(key)
         if page is None:
             page = clerk.place.pages[key] = Page(key, where, look, lane)
-            self._begin(clerk.find(page))
+            self._begin(clerk.drawing.find(page))
         page.dirty = True
         if page.id is not None:
             clerk.place.woken.set()
@@ -77,7 +78,7 @@ class PostOffice:
         page = clerk.place.pages.pop(key, None) if clerk else None
         if clerk and page:
             for old in page.left:
-                clerk.place.put(clerk.removal(where, old), asyncio.get_running_loop().time())
+                clerk.place.put(clerk.drawing.removal(where, old), asyncio.get_running_loop().time())
                 clerk.place.woken.set()
 
     def sign(self, where: Conversation, sign: Sign) -> None:

@@ -68,6 +68,18 @@ class LiveRun:
     def id(self) -> RunId:  # noqa: D102 - the noun says it
         return self.state.run
 
+    @property
+    def title(self) -> str:
+        """The name of its threads."""
+        return self.state.launched.title if self.state.launched else self.id
+
+    @property
+    def chats(self) -> set[Conversation]:
+        """The chats in which it is; before it has a place, the one in which it was launched."""
+        if not self.state.seated and self.state.launched:
+            return {self.state.launched.origin.outside}
+        return {where.outside for where in self.state.seats.values()}
+
     async def write(self, decide: Decide, *, once: str = "", tell: Tell = speak) -> bool:
         """Store what is decided on the run's newest state. False: nothing was decided, or `once` was known.
 
