@@ -14,7 +14,9 @@ from bot.greeting import VERSION, greeting, say
 from bot.house import House, live
 from bot.lock import only_bot
 from bot.log import set_up_logging
-from bot.settings import Mistakes, Settings, load_settings
+from bot.mistakes import Mistakes
+from bot.reading import load_settings
+from bot.settings import Settings
 from orchestrator.errors import Trouble
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.wire import Malformed, unpack
-from bot.settings import Mistakes
+from bot.mistakes import Mistakes
 from orchestrator.nouns import CREDENTIALS, Agent, Limits
 
 SHIPPED = Path(__file__).with_name("agents.toml")

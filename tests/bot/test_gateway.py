@@ -17,8 +17,9 @@ from hypothesis import strategies as st
 from bot.doctor import examine
 from bot.gateway import token
 from bot.greeting import greeting
+from bot.reading import read_settings
 from bot.runtimes import gateway_of, known_expiries
-from bot.settings import Settings, read_settings
+from bot.settings import Settings
 from orchestrator.checkup import counted
 from orchestrator.nouns import Agent, Limits, RunId
 from orchestrator.ports import Expiry

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from bot.house import live
-from bot.settings import load_settings
+from bot.reading import load_settings
 from orchestrator.core import Orchestrator
 
 

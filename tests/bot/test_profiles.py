@@ -1,7 +1,7 @@
 import pytest
 
+from bot.mistakes import Mistakes
 from bot.profiles import read_agents, shipped_agents
-from bot.settings import Mistakes
 from orchestrator.nouns import Agent, Limits
 
 

@@ -5,18 +5,10 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from bot.dotenv import read_dotenv
-from bot.settings import (
-    NAMES,
-    PARSERS,
-    Bind,
-    Mistakes,
-    Secret,
-    Settings,
-    guest_environment,
-    held_credentials,
-    load_settings,
-    read_settings,
-)
+from bot.mistakes import Mistakes
+from bot.reading import load_settings, read_settings
+from bot.settings import NAMES, Bind, Secret, Settings, guest_environment, held_credentials
+from bot.values import PARSERS
 
 EXAMPLE = Path(__file__).parents[2] / ".env.example"
 

@@ -12,7 +12,8 @@ import pytest
 
 from adapters.kubernetes import Guest
 from adapters.kubernetes.pod import pod_of
-from bot.settings import NAMES, read_settings
+from bot.reading import read_settings
+from bot.settings import NAMES
 from orchestrator.nouns import Agent, RunId
 from orchestrator.ports import Gateway
 from tests.manifests.rendered import K8S, Thing, documents, named, read

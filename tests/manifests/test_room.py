@@ -9,7 +9,7 @@ import pytest
 
 from adapters.kubernetes.pod import Guest, pod_of
 from bot.profiles import shipped_agents
-from bot.settings import read_settings
+from bot.reading import read_settings
 from orchestrator.nouns import Agent, RunId
 from tests.kubeapi.admission import admit
 from tests.kubeapi.refusal import Json, Refusal
