@@ -192,7 +192,7 @@ async def test_a_slow_viewer_gets_the_newest_look_only() -> None:
 
 
 async def test_who_does_not_read_is_sent_away(site: Site, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adapters.web.routes.WRITE_SECONDS", 0.2)
+    monkeypatch.setattr("adapters.web.bodies.WRITE_SECONDS", 0.2)
     talk = site.talk
     reader, writer = await asyncio.open_connection("127.0.0.1", int(site.address.rpartition(":")[2]), limit=1024)
     writer.write(b"GET /events?conversation=lobby HTTP/1.1\r\nHost: localhost\r\n\r\n")
