@@ -15,8 +15,7 @@ from agent import wire
 from orchestrator.board import Boards
 from orchestrator.nouns import Conversation, Pace
 from orchestrator.post import PostOffice
-from tests.core.test_places import asking
-from tests.core.world import LOBBY, World
+from tests.core.world import LOBBY, World, asking
 from tests.fakes.chat import FakeChat
 
 GROUP = Pace(burst=18, per=60.0, reserve=3, edit_every=4.0)

@@ -83,9 +83,7 @@ async def test_an_agent_that_says_100_kilobytes_where_a_line_belongs() -> None:
 async def test_a_command_that_the_agent_refuses_is_told() -> None:
     world = World()
     async with world.life():
-        run, pod = await world.launch("one")
-        where = world.place(run)
-        await world.until(lambda: world.texts(where) == ["one"])
+        _, pod, where = await world.converse("one")
         hear = pod.hear
 
         def refuse(sent: Command | wire.Resume) -> None:
@@ -103,9 +101,7 @@ async def test_a_command_that_the_agent_refuses_is_told() -> None:
 async def test_a_person_cannot_pile_up_words_without_bound() -> None:
     world = World()
     async with world.life():
-        run, pod = await world.launch("one")
-        where = world.place(run)
-        await world.until(lambda: world.texts(where) == ["one"])
+        run, pod, where = await world.converse("one")
         pod.die()
         pod.busy = "it does not come back"
         for n in range(300):

@@ -34,9 +34,7 @@ async def test_what_the_agent_did_not_hear_any_more_is_said_to_be_so() -> None:
     world = World(rules=Rules(max_runs=1))
     async with world.life():
         await world.launch("one")
-        second = run_id(await world.say("/launch echo two"))
-        await world.until(lambda: world.thread(second))
-        where = world.place(second)
+        _, where = await world.begin("two")
         await world.say("first this", where)
         await world.say("then that", where)
         await world.say("/stop", where)

@@ -148,7 +148,7 @@ async def test_a_defect_in_doing_what_a_person_wants_is_told_once_and_does_not_c
             await world.say("hello?", key="fake/hello")
         await world.until(lambda: world.posts(LOBBY))
         await asyncio.sleep(5)
-        assert [look.text for look in world.looks(LOBBY)] == [
+        assert world.words(LOBBY) == [
             "A defect in the bot kept this from being done (ZeroDivisionError); its log has the details."
         ]
 

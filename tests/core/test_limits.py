@@ -34,8 +34,7 @@ async def test_a_bot_that_was_down_for_long_still_starts_what_was_asked_for() ->
     world = World()
     world.runtime.busy = "no node yet"
     async with world.life():
-        run = run_id(await world.say("/launch echo hi"))
-        await world.until(lambda: world.thread(run))
+        run, _ = await world.begin("hi")
     await asyncio.sleep(600)
     world.runtime.pod(run).busy = ""
     async with world.life():

@@ -11,7 +11,7 @@ from agent import wire
 from agent.wire import Command
 from orchestrator import events as ev
 from orchestrator.core import Rules
-from orchestrator.nouns import RunId
+from orchestrator.nouns import Conversation, RunId
 from orchestrator.run import State, fold
 from tests.core.test_run import LAUNCHED, ME, RUN
 from tests.core.world import World
@@ -34,15 +34,21 @@ def questions(world: World, run: RunId) -> list[str]:
     return [look.status for look in world.looks(world.place(run)) if look.text == "Which colour?"]
 
 
+async def forgetful(world: World) -> tuple[RunId, FakePod, Conversation]:
+    """A run whose pod has forgotten everything after its question was answered with red."""
+    run, pod = await world.launch()
+    where = world.place(run)
+    await world.until(lambda: questions(world, run))
+    await world.say("red", where)
+    await world.until(lambda: "picked (0,)" in world.texts(where))
+    pod.lose_state()
+    return run, pod, where
+
+
 async def test_the_same_question_of_another_life_is_asked_and_answered_again() -> None:
     world = World(behave=asking)
     async with world.life():
-        run, pod = await world.launch()
-        where = world.place(run)
-        await world.until(lambda: questions(world, run))
-        await world.say("red", where)
-        await world.until(lambda: "picked (0,)" in world.texts(where))
-        pod.lose_state()
+        run, _, where = await forgetful(world)
         await world.until(lambda: len(questions(world, run)) == 2)
         await world.say("blue", where)
         await world.until(lambda: "picked (1,)" in world.texts(where))
@@ -90,12 +96,7 @@ async def test_a_file_of_the_same_name_in_another_life_arrives_too() -> None:
 async def test_the_budget_is_the_runs_and_not_each_lifes() -> None:
     world = World(behave=asking, rules=Rules(budget_usd=0.5))
     async with world.life():
-        run, pod = await world.launch()
-        where = world.place(run)
-        await world.until(lambda: questions(world, run))
-        await world.say("red", where)
-        await world.until(lambda: "picked (0,)" in world.texts(where))
-        pod.lose_state()
+        _, pod, _ = await forgetful(world)
         start = (await pod.wait_heard(wire.Start, times=2)).order
         assert isinstance(start, wire.Start)
         assert start.budget_usd == pytest.approx(0.1)

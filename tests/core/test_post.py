@@ -3,72 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from itertools import pairwise
 
 import pytest
 
 from orchestrator.errors import Broken, Busy, Gone, Refused
-from orchestrator.nouns import (
-    Conversation,
-    Got,
-    Lane,
-    Letter,
-    Message,
-    MessageId,
-    Pace,
-    Phase,
-    Receipt,
-    Standing,
-)  # fmt: skip
+from orchestrator.nouns import Conversation, Got, Lane, Letter, Message, MessageId, Pace, Phase, Receipt, Standing
 from orchestrator.ports import Change, Sent
-from orchestrator.post import PostOffice
 from orchestrator.toll import toll
+from tests.core.office import HERE, Post, now, until
 from tests.fakes.chat import FakeChat
 from tests.fakes.store import MemoryStore
 
 pytestmark = pytest.mark.looptime
-
-HERE = Conversation("fake", "hall")
-
-
-class Post:
-    """A post office with what is around it."""
-
-    def __init__(self, *, chat: FakeChat | None = None, store: MemoryStore | None = None) -> None:
-        self.chat = chat or FakeChat("fake")
-        self.store = store or MemoryStore()
-        self.office: PostOffice
-
-    @asynccontextmanager
-    async def open(self) -> AsyncIterator[Post]:
-        async with asyncio.TaskGroup() as group:
-            life = group.create_task(self._live())
-            await until(lambda: hasattr(self, "office"))
-            yield self
-            life.cancel()
-
-    async def _live(self) -> None:
-        async with asyncio.TaskGroup() as group:
-            self.office = PostOffice({"fake": self.chat}, self.store, group)
-            await asyncio.Event().wait()
-
-    async def send(self, *letters: Letter) -> None:
-        await self.store.write(Change(letters=letters))
-        self.office.take(letters)
-
-    async def send_text(self, key: str) -> None:
-        await self.send(Letter(key, HERE, Message(text=key)))
-
-    def requests(self, method: str = "") -> list[float]:
-        return [call.at for call in self.chat.calls if not method or call.method == method]
-
-
-async def until(condition) -> None:  # type: ignore[no-untyped-def]  # noqa: ANN001 - one line
-    async with asyncio.timeout(600):
-        while not condition():  # noqa: ASYNC110 - it has no event to wait for
-            await asyncio.sleep(0.01)
 
 
 async def test_a_place_that_had_nothing_to_say_for_a_moment_keeps_its_budget() -> None:
@@ -88,7 +35,7 @@ async def test_patience_that_an_errand_was_asked_for_holds_for_letters_too() -> 
         post.chat.fail("open", Busy("slow down", seconds=30))
         with pytest.raises(Busy):
             await post.office.errand(HERE, lambda chat: chat.open(HERE, "t", key="r"))
-        at = asyncio.get_running_loop().time()
+        at = now()
         await post.send_text("l")
         await until(lambda: post.chat.posts)
         assert post.requests()[-1] - at >= 30
@@ -142,7 +89,7 @@ async def test_patience_for_a_whole_platform_that_an_errand_was_asked_for_holds_
         post.chat.fail("open", Busy("everywhere", seconds=60, everywhere=True))
         with pytest.raises(Busy):
             await post.office.errand(HERE, lambda chat: chat.open(HERE, "t", key="r"))
-        at = asyncio.get_running_loop().time()
+        at = now()
         await post.send(Letter("l", Conversation("fake", "other hall"), Message(text="x")))
         await until(lambda: post.chat.posts)
         assert post.requests("post")[0] - at >= 60
@@ -256,9 +203,9 @@ async def test_live_edits_share_a_place_evenly_and_leave_the_reserve() -> None:
             await post.send_text(f"page{n}")
         await until(lambda: len(post.chat.posts) == 5)
         ids = [message.id for message in post.chat.posts]
-        start = asyncio.get_running_loop().time()
+        start = now()
         ticks = 0
-        while asyncio.get_running_loop().time() < start + 600:
+        while now() < start + 600:
             ticks += 1
             for n in range(5):
                 post.office.show(f"page{n}", HERE, lambda _, ticks=ticks: Message(text=str(ticks)))  # type: ignore[misc]
@@ -269,7 +216,7 @@ async def test_live_edits_share_a_place_evenly_and_leave_the_reserve() -> None:
             at = [moment for moment in edits_of(post, id_) if moment > start + 60]
             gaps = [later - earlier for earlier, later in pairwise(at)]
             assert max(gaps) <= 1.5 * 5 * 4.0, "no page is staler than half more than its share"
-        assert post.office._clerks["fake:fake/hall"].place.budget.slowed(asyncio.get_running_loop().time()) == 0
+        assert post.office._clerks["fake:fake/hall"].place.budget.slowed(now()) == 0
 
 
 async def test_what_somebody_waits_for_goes_before_the_first_looks_of_other_runs_pages() -> None:
@@ -395,10 +342,10 @@ async def test_patience_of_one_place_holds_nobody_else_up() -> None:
         post.chat.fail("post", Busy("slow down", seconds=30))
         await post.send_text("l1")
         await until(lambda: post.requests("post"))
-        at = asyncio.get_running_loop().time()
+        at = now()
         await post.send(Letter("l2", Conversation("fake", "yard"), Message(text="l2")))
         await until(lambda: post.chat.posts)
-        assert asyncio.get_running_loop().time() - at < 1
+        assert now() - at < 1
         await until(lambda: len(post.chat.posts) == 2)
         assert post.requests("post")[-1] - post.requests("post")[0] >= 30
 

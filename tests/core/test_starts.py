@@ -29,9 +29,7 @@ async def test_one_that_is_lost_again_and_again_is_given_up_with_what_was_said_l
     world = World()
     world.runtime.fail("attach", *[Gone(NO_ROOM)] * 99)
     async with world.life():
-        run = run_id(await world.say("/launch echo hi"))
-        await world.until(lambda: world.thread(run))
-        place = world.place(run)
+        run, place = await world.begin("hi")
         await world.until(lambda: world.texts(place))
         assert f"could not be started in time: {NO_ROOM}" in world.texts(place)[-1]
         await world.until(lambda: run in world.runtime.graves)
@@ -50,8 +48,7 @@ async def test_one_that_is_to_stop_is_not_made_anew() -> None:
     world = World()
     world.runtime.busy = "no node yet"
     async with world.life():
-        run = run_id(await world.say("/launch echo hi"))
-        await world.until(lambda: world.thread(run))
+        run, _ = await world.begin("hi")
         await world.until(lambda: world.runtime.started)
         await world.say("/stop", world.place(run))
         world.runtime.fail("attach", *[Gone(NO_ROOM)] * 99)
@@ -70,9 +67,7 @@ async def test_a_run_is_shown_as_what_it_really_is() -> None:
     world.runtime.wall = "microVM"
     world.runtime.busy = "no node yet"
     async with world.life():
-        run = run_id(await world.say("/launch echo hi"))
-        await world.until(lambda: world.thread(run))
-        place = world.place(run)
+        run, place = await world.begin("hi")
         await world.until(lambda: "microVM" in world.looks(place)[0].status)
         world.runtime.pod(run).isolation = "gVisor"
         assert told(world) == []

@@ -31,9 +31,7 @@ def quiet(pod: FakePod, command: Command) -> None:
 async def test_launch_stream_reply_stop() -> None:
     world = World()
     async with world.life():
-        run, pod = await world.launch("hello")
-        where = world.place(run)
-        await world.until(lambda: world.texts(where) == ["hello"])
+        run, pod, where = await world.converse("hello")
         await world.say("how are you?", where)
         await world.until(lambda: world.texts(where) == ["hello", "how are you?"])
         assert pod.said == ["hello", "how are you?"]
@@ -212,8 +210,7 @@ async def test_runs_beyond_the_limit_wait_in_a_queue() -> None:
     world = World(rules=Rules(max_runs=1))
     async with world.life():
         first, _ = await world.launch("one")
-        second = run_id(await world.say("/launch echo two"))
-        await world.until(lambda: world.thread(second))
+        second, _ = await world.begin("two")
         await world.until(
             lambda: world.looks(world.place(second)) and "queued" in world.looks(world.place(second))[0].status
         )
@@ -226,8 +223,7 @@ async def test_a_queued_run_can_be_stopped() -> None:
     world = World(rules=Rules(max_runs=1))
     async with world.life():
         await world.launch("one")
-        second = run_id(await world.say("/launch echo two"))
-        await world.until(lambda: world.thread(second))
+        second, _ = await world.begin("two")
         await world.say("/stop", world.place(second))
         await world.until(lambda: any("ended · stopped" in text for text in world.texts(world.place(second))))
         assert second not in world.runtime.started
@@ -321,9 +317,7 @@ async def test_a_lost_state_begins_again_with_everything_that_was_said() -> None
 async def test_a_run_whose_pod_vanished_ends_with_a_reason() -> None:
     world = World()
     async with world.life():
-        run, _ = await world.launch("hello")
-        where = world.place(run)
-        await world.until(lambda: world.texts(where))
+        run, _, where = await world.converse("hello")
     await world.runtime.stop(run)
     async with world.life():
         await world.until(lambda: "ended · lost" in world.texts(where)[-1])
@@ -340,9 +334,7 @@ async def test_starting_shows_what_it_waits_for_and_is_given_up_in_the_end() -> 
     world = World()
     world.runtime.busy = "pulling the image"
     async with world.life():
-        run = run_id(await world.say("/launch echo hi"))
-        await world.until(lambda: world.thread(run))
-        where = world.place(run)
+        run, where = await world.begin("hi")
         await world.until(lambda: "pulling the image" in world.looks(where)[0].status)
         await world.until(lambda: world.texts(where))
         assert "could not be started in time: pulling the image" in world.texts(where)[0]
@@ -389,9 +381,7 @@ async def test_a_defect_ends_one_run_visibly_and_no_other() -> None:
 async def test_a_full_disk_loses_nothing() -> None:
     world = World()
     async with world.life():
-        run, pod = await world.launch("hello")
-        where = world.place(run)
-        await world.until(lambda: world.texts(where))
+        _, pod, where = await world.converse("hello")
         world.store.fails = "The disk is full."
         with pytest.raises(Broken, match="disk is full"):
             await world.say("more", where, key="fake/more")
@@ -407,9 +397,7 @@ async def test_a_full_disk_loses_nothing() -> None:
 async def test_the_platform_hurts_and_every_letter_lands_once_in_order() -> None:
     world = World()
     async with world.life():
-        run, _ = await world.launch("0")
-        where = world.place(run)
-        await world.until(lambda: world.texts(where) == ["0"])
+        _, _, where = await world.converse("0")
         world.chat.fail(
             "post", Busy("slow down", seconds=30), Broken("cut before"), Broken("cut"), Busy("more", seconds=3)
         )
@@ -449,9 +437,7 @@ async def test_the_dashboard_follows_and_survives_a_restart() -> None:
 async def test_logs_in_the_thread_and_as_a_file() -> None:
     world = World()
     async with world.life():
-        run, _ = await world.launch("hello")
-        where = world.place(run)
-        await world.until(lambda: world.texts(where))
+        _, _, where = await world.converse("hello")
         await world.say("/logs 3", where)
         await world.until(lambda: world.looks(where)[-1].text.startswith("```"))
         assert len(world.looks(where)[-1].text.splitlines()) == 5

@@ -13,8 +13,7 @@ from orchestrator.errors import Busy
 from orchestrator.nouns import Conversation, Inbound, Letter, Message
 from orchestrator.ports import Change
 from orchestrator.run import run_id
-from tests.core.test_places import BOB, THERE, asking
-from tests.core.world import LOBBY, ME, World
+from tests.core.world import BOB, LOBBY, ME, THERE, World, asking
 
 pytestmark = pytest.mark.looptime
 

@@ -8,17 +8,13 @@ import pytest
 
 from orchestrator.errors import Broken, Busy, Refused
 from orchestrator.nouns import Conversation, Got, Lane, Letter, Message, MessageId, Pace, Receipt, Sign
-from tests.core.test_post import HERE, Post, until
+from tests.core.office import HERE, Post, now, until
 from tests.fakes.chat import FakeChat
 
 pytestmark = pytest.mark.looptime
 
 NOISY, CALM = Conversation("fake", "hall", "noisy"), Conversation("fake", "hall", "calm")
 GROUP = Pace(burst=18, per=60.0, reserve=3, edit_every=4)
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 class Picky(FakeChat):

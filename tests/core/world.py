@@ -1,4 +1,7 @@
-"""A whole room over fakes: one person, one chat, pods in memory. Kill it and build it again on what was stored."""
+"""A whole room over fakes: one person, one chat, pods in memory. Kill it and build it again on what was stored.
+
+Another person, Bob, sees it from another platform.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from agent import wire
+from agent.wire import Command
 from orchestrator.core import Orchestrator, Rules
 from orchestrator.gate import Gate, Rule
 from orchestrator.nouns import Agent, Conversation, File, Inbound, Limits, Message, MessageId, Pace, Person, RunId
@@ -21,8 +26,27 @@ from tests.fakes.store import MemoryStore
 
 ME = Person("fake", "7", "Ada")
 LOBBY = Conversation("fake", "hall")
+BOB = Person("other", "9", "Bob")
+THERE = Conversation("other", "1/2")
 ECHO = Agent("echo", "rehearsal", about="says everything back", limits=Limits(start=60, idle=3600, life=7200, ask=600))
 QUICK = Pace(burst=1000, per=1.0, reserve=100, edit_every=0.05)
+
+
+def asking(pod: FakePod, command: Command) -> None:
+    """Starts a turn; asks when told to; ends it with what was answered."""
+    match command.order:
+        case wire.Start():
+            pod.report(wire.CliStarted("quiet", command.order.session))
+            pod.report(wire.TurnStarted())
+        case wire.Say(text="ask"):
+            pod.report(wire.Asked("q1", "question", "Which colour?", (wire.Choice("red"), wire.Choice("blue"))))
+        case wire.Answer():
+            pod.report(wire.TurnEnded("done", text=f"It is {command.order.picks}."))
+        case wire.Say():
+            pod.report(wire.TurnStarted())
+            pod.report(wire.TurnEnded("done", text=command.order.text))
+        case _:
+            pass
 
 
 @dataclass
@@ -119,6 +143,12 @@ class World:
         await self.room.receive(Inbound(key, where, person, press=token))
         return key
 
+    async def begin(self, task: str = "the task") -> tuple[RunId, Conversation]:
+        """Launch a run and wait for its place alone: its pod may not come."""
+        run = run_id(await self.say(f"/launch echo {task}"))
+        await self.until(lambda: self.thread(run))
+        return run, self.place(run)
+
     async def launch(self, task: str = "the task", *, agent: str = "echo") -> tuple[RunId, FakePod]:
         """Launch a run and wait for its pod and its place."""
         run = run_id(await self.say(f"/launch {agent} {task}"))
@@ -126,6 +156,31 @@ class World:
         await self.until(lambda: self.thread(run) is not None)
         await pod.wait_attached()
         return run, pod
+
+    async def converse(self, task: str = "hello") -> tuple[RunId, FakePod, Conversation]:
+        """Launch a run that says its task back, and wait until it stands there."""
+        run, pod = await self.launch(task)
+        where = self.place(run)
+        await self.until(lambda: self.texts(where) == [task])
+        return run, pod, where
+
+    async def launch_and_stop(self) -> RunId:
+        """A run that is over since its person stopped it."""
+        run, _ = await self.launch()
+        await self.say("/stop", self.place(run))
+        await self.until(lambda: not self.roster.live)
+        return run
+
+    async def watch(self) -> tuple[RunId, FakePod, Conversation, Conversation]:
+        """A run launched in the one chat and followed from the other: its id, pod, home and further place."""
+        run, pod = await self.launch()
+        await self.say("/runs", THERE, person=BOB)
+        await self.until(lambda: self.other.seen(THERE)[-1].board)
+        (row,) = self.other.seen(THERE)[-1].rows
+        (watch,) = [button for button in row.buttons if button.label == "Watch here"]
+        await self.press(watch.token, THERE, person=BOB)
+        await self.until(lambda: f"{run}@1" in self.other.threads)
+        return run, pod, self.place(run), self.other.threads[f"{run}@1"]
 
     # --- what a person sees ---
 
@@ -143,6 +198,10 @@ class World:
     def looks(self, where: Conversation) -> list[Message]:
         """The messages as they stand there now, in order."""
         return [post.message for post in self.posts(where)]
+
+    def words(self, where: Conversation) -> list[str]:
+        """The text of each message there, whether it rings or not."""
+        return [look.text for look in self.looks(where)]
 
     def texts(self, where: Conversation) -> list[str]:
         """The texts of messages that ring: finals, questions, failures."""
