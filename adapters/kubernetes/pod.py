@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from adapters.kubernetes.credentials import granted
+from adapters.kubernetes.credentials import Grant, granted
 from orchestrator.errors import Refused
 from orchestrator.nouns import Agent, RunId
 from orchestrator.ports import Gateway
@@ -121,7 +121,61 @@ def check_name(run: RunId) -> RunId:
 def pod_of(run: RunId, agent: Agent, guest: Guest) -> Body:
     """The pod of a run. Raises `Refused` with a sentence where the profile makes no sense to a cluster."""
     runtime_class, grant = class_of(agent, guest), granted(run, agent, guest)
-    container: Body = {
+    spec: Body = {
+        "restartPolicy": "OnFailure",
+        "activeDeadlineSeconds": int(agent.limits.life + agent.limits.start) + MARGIN_SECONDS,
+        "terminationGracePeriodSeconds": GRACE_SECONDS,
+        "automountServiceAccountToken": False,
+        "enableServiceLinks": False,
+        "priorityClassName": guest.priority_class,
+        "securityContext": _user(),
+        "tolerations": _patience(),
+        "topologySpreadConstraints": [_spread()],
+        "containers": [_container(agent, guest, grant)],
+        "volumes": [*({"name": name, "emptyDir": {}} for name in FOLDERS), *grant.volumes],
+    }
+    if grant.before:
+        spec["initContainers"] = [_first(before, agent, guest) for before in grant.before]
+    if runtime_class:
+        spec["runtimeClassName"] = runtime_class
+    meta = _metadata(run, agent, runtime_class)
+    if grant.kind:
+        meta["labels"][CREDENTIAL] = grant.kind
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
+
+
+def _user() -> Body:
+    """Who everything in the pod runs as: nobody special."""
+    return {
+        "runAsNonRoot": True,
+        "runAsUser": 1000,
+        "runAsGroup": 1000,
+        "fsGroup": 1000,
+        "seccompProfile": {"type": "RuntimeDefault"},
+    }
+
+
+def _patience() -> list[Body]:
+    """How long the pod stays with a node that is away."""
+    return [
+        {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": AWAY_SECONDS}
+        for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
+    ]
+
+
+def _spread() -> Body:
+    """Agents on as many nodes as there are, where that can be had."""
+    return {
+        "maxSkew": 1,
+        "topologyKey": "kubernetes.io/hostname",
+        "whenUnsatisfiable": "ScheduleAnyway",
+        "labelSelector": {"matchLabels": {"app.kubernetes.io/name": "agent"}},
+    }
+
+
+def _container(agent: Agent, guest: Guest, grant: Grant) -> Body:
+    """The one in which agentd is process 1."""
+    return {
         "name": CONTAINER,
         "image": guest.image,
         "stdin": True,
@@ -132,46 +186,11 @@ def pod_of(run: RunId, agent: Agent, guest: Guest) -> Body:
         "securityContext": _hull(),
         "volumeMounts": [*({"name": name, "mountPath": path} for name, path in FOLDERS.items()), *grant.mounts],
     }
-    spec: Body = {
-        "restartPolicy": "OnFailure",
-        "activeDeadlineSeconds": int(agent.limits.life + agent.limits.start) + MARGIN_SECONDS,
-        "terminationGracePeriodSeconds": GRACE_SECONDS,
-        "automountServiceAccountToken": False,
-        "enableServiceLinks": False,
-        "priorityClassName": guest.priority_class,
-        "securityContext": {
-            "runAsNonRoot": True,
-            "runAsUser": 1000,
-            "runAsGroup": 1000,
-            "fsGroup": 1000,
-            "seccompProfile": {"type": "RuntimeDefault"},
-        },
-        "tolerations": [
-            {"key": key, "operator": "Exists", "effect": "NoExecute", "tolerationSeconds": AWAY_SECONDS}
-            for key in ("node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable")
-        ],
-        "topologySpreadConstraints": [
-            {
-                "maxSkew": 1,
-                "topologyKey": "kubernetes.io/hostname",
-                "whenUnsatisfiable": "ScheduleAnyway",
-                "labelSelector": {"matchLabels": {"app.kubernetes.io/name": "agent"}},
-            }
-        ],
-        "containers": [container],
-        "volumes": [*({"name": name, "emptyDir": {}} for name in FOLDERS), *grant.volumes],
-    }
-    if grant.before:
-        spec["initContainers"] = [
-            {**first, "image": guest.image, "resources": _resources(agent, guest), "securityContext": _hull()}
-            for first in grant.before
-        ]
-    if runtime_class:
-        spec["runtimeClassName"] = runtime_class
-    meta = _metadata(run, agent, runtime_class)
-    if grant.kind:
-        meta["labels"][CREDENTIAL] = grant.kind
-    return {"apiVersion": "v1", "kind": "Pod", "metadata": meta, "spec": spec}
+
+
+def _first(before: Body, agent: Agent, guest: Guest) -> Body:
+    """What runs before that one, in its image and within its bounds."""
+    return {**before, "image": guest.image, "resources": _resources(agent, guest), "securityContext": _hull()}
 
 
 def _surroundings(guest: Guest) -> list[Body]:
