@@ -17,6 +17,11 @@ from tests.fakes.notes import MemoryNotes
 TOKEN = "MTA0.secret-of-the-bot.x_Y-z"
 
 
+def now() -> float:
+    """Seconds of the loop's own time, which a test with virtual time moves."""
+    return asyncio.get_running_loop().time()
+
+
 class Core:
     """Takes everything once, each in `slow` seconds; `troubles` are raised first, one after another."""
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -11,28 +10,12 @@ from adapters.discord.buckets import LONGEST_REST, Bucket
 from adapters.discord.chat import DiscordChat
 from orchestrator.errors import Busy
 from orchestrator.nouns import Phase, Standing
-from tests.discord_chat.stage import TOKEN, Home
-from tests.discordapi import Discord, Fault
+from tests.discord_chat.stage import Home, now
+from tests.discordapi import Fault
 
 pytestmark = pytest.mark.looptime
 
 PATCH = "PATCH /channels/{}"
-
-
-@pytest.fixture
-async def home() -> AsyncIterator[Home]:
-    async with Discord(token=TOKEN) as api:
-        yield Home(api)
-
-
-@pytest.fixture
-async def chat(home: Home) -> AsyncIterator[DiscordChat]:
-    async with home.chat() as chat:
-        yield chat
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 async def test_what_was_done_is_told_at_once(home: Home, chat: DiscordChat) -> None:

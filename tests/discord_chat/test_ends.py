@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
 from orchestrator.errors import Broken, Refused, Trouble
 from orchestrator.nouns import Phase, Standing
-from tests.discord_chat.stage import TOKEN, Home
-from tests.discordapi import Discord, Fault, Permission
+from tests.discord_chat.stage import Home
+from tests.discordapi import Fault, Permission
 
 pytestmark = pytest.mark.looptime
 
 PATCH = "PATCH /channels/{}"
 ENDED = Standing(Phase.ENDED, "completed")
-
-
-@pytest.fixture
-async def home() -> AsyncIterator[Home]:
-    async with Discord(token=TOKEN) as api:
-        yield Home(api)
 
 
 def noted(home: Home) -> list[str]:

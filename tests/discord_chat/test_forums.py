@@ -3,30 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
 from adapters.discord.chat import DiscordChat
 from orchestrator.errors import Refused
 from orchestrator.nouns import Phase, Standing
-from tests.discord_chat.stage import TOKEN, Home
-from tests.discordapi import Discord, Permission
+from tests.discord_chat.stage import Home
+from tests.discordapi import Permission
 from tests.discordapi.world import REQUIRE_TAG
 
 pytestmark = pytest.mark.looptime
-
-
-@pytest.fixture
-async def home() -> AsyncIterator[Home]:
-    async with Discord(token=TOKEN) as api:
-        yield Home(api)
-
-
-@pytest.fixture
-async def chat(home: Home) -> AsyncIterator[DiscordChat]:
-    async with home.chat() as chat:
-        yield chat
 
 
 async def test_two_runs_in_a_new_forum_at_once(home: Home, chat: DiscordChat) -> None:

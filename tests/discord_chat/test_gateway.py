@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from itertools import pairwise
 
 import discord
@@ -13,17 +13,11 @@ import pytest
 from adapters.discord.gateway import BETWEEN
 from orchestrator.errors import Broken, Refused
 from orchestrator.nouns import Message
-from tests.discord_chat.stage import TOKEN, Home
+from tests.discord_chat.stage import Home, now
 from tests.discordapi import Discord, Fault
 from tests.discordapi.gateway import MESSAGE_CONTENT
 
 pytestmark = pytest.mark.looptime
-
-
-@pytest.fixture
-async def home() -> AsyncIterator[Home]:
-    async with Discord(token=TOKEN) as api:
-        yield Home(api)
 
 
 async def spoken_to(home: Home, *, times: int = 1) -> None:
@@ -153,7 +147,7 @@ async def test_two_sessions_begin_seconds_apart(home: Home) -> None:
             home.api.sockets.invalidate()
             while home.api.sockets.identifies == before:  # noqa: ASYNC110 - it has no event to wait for
                 await asyncio.sleep(0.1)
-            at.append(asyncio.get_running_loop().time())
+            at.append(now())
     assert all(later - earlier >= BETWEEN for earlier, later in pairwise(at)), at
 
 

@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
 from orchestrator.errors import Broken, Refused
 from orchestrator.nouns import Message
-from tests.discord_chat.stage import TOKEN, Home
-from tests.discordapi import Discord
+from tests.discord_chat.stage import Home, now
 from tests.discordapi.people import Person
 from tests.discordapi.world import Message as Shown
 
 pytestmark = pytest.mark.looptime
-
-
-@pytest.fixture
-async def home() -> AsyncIterator[Home]:
-    async with Discord(token=TOKEN) as api:
-        yield Home(api)
 
 
 @pytest.fixture
@@ -192,9 +184,9 @@ async def test_one_channel_that_is_stuck_holds_up_no_other(home: Home, ann: Pers
         again["attachments"][0]["url"] = "http://127.0.0.1:1/files/1/none.txt"
         home.api.send_raw_event("MESSAGE_CREATE", again)
         await ann.says(home.thread(free), "quick")
-        before = asyncio.get_running_loop().time()
+        before = now()
         assert await home.core.hears(2) == ["x", "quick"]
-        assert asyncio.get_running_loop().time() - before < 1
+        assert now() - before < 1
         await home.core.hears(3)
         assert "could not be fetched" in home.core.texts[2]
 

@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
 from orchestrator.errors import Broken, Refused
 from orchestrator.nouns import Message, Phase, Standing
-from tests.discord_chat.stage import TOKEN, Home
-from tests.discordapi import Discord, Fault
+from tests.discord_chat.stage import Home
+from tests.discordapi import Fault
 
 pytestmark = pytest.mark.looptime
 
 IN_BETWEEN = [Fault.broken(status) for status in (200, 400, 401, 403, 404)]
-
-
-@pytest.fixture
-async def home() -> AsyncIterator[Home]:
-    async with Discord(token=TOKEN) as api:
-        yield Home(api)
 
 
 @pytest.mark.parametrize("fault", [*IN_BETWEEN, Fault.hollow(), Fault.garbled()])

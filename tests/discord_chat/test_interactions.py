@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import Sequence
 
 import pytest
 
 from adapters.discord.chat import DiscordChat
 from orchestrator.errors import Broken, Refused
 from orchestrator.nouns import Button, Message, MessageId
-from tests.discord_chat.stage import TOKEN, Home
-from tests.discordapi import Discord, Fault, Interaction, Permission
+from tests.discord_chat.stage import Home, now
+from tests.discordapi import Fault, Interaction, Permission
 from tests.discordapi.people import Person
 from tests.discordapi.world import Attachment
 from tests.discordapi.world import Message as Shown
 
 pytestmark = pytest.mark.looptime
-
-
-@pytest.fixture
-async def home() -> AsyncIterator[Home]:
-    async with Discord(token=TOKEN) as api:
-        yield Home(api)
 
 
 async def synced(home: Home) -> Person:
@@ -151,9 +145,9 @@ async def test_suggestions_that_take_too_long_are_none(home: Home) -> None:
     home.core.suggest = slow  # type: ignore[assignment]
     async with home.living():
         ann = await synced(home)
-        before = asyncio.get_running_loop().time()
+        before = now()
         assert await ann.types(home.channel, "launch", "agent", "cl") == []
-        assert asyncio.get_running_loop().time() - before < 3
+        assert now() - before < 3
 
 
 async def test_a_button_of_before_a_restart_works(home: Home) -> None:

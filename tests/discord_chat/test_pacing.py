@@ -15,20 +15,14 @@ from orchestrator.nouns import Button, Conversation, Lane, Letter, Message, Phas
 from orchestrator.pacing import Budget
 from orchestrator.ports import Change
 from orchestrator.post import PostOffice
-from tests.discord_chat.stage import TOKEN, Home
-from tests.discordapi import Discord, Fault
+from tests.discord_chat.stage import Home, now
+from tests.discordapi import Fault
 from tests.fakes.store import MemoryStore
 
 pytestmark = pytest.mark.looptime
 
 SEND = "POST /channels/{}/messages"
 EDIT = "PATCH /channels/{}/messages/{}"
-
-
-@pytest.fixture
-async def home() -> AsyncIterator[Home]:
-    async with Discord(token=TOKEN) as api:
-        yield Home(api)
 
 
 class Post:
@@ -70,10 +64,6 @@ async def until(condition: Callable[[], object]) -> None:
     async with asyncio.timeout(3600):
         while not condition():  # noqa: ASYNC110 - it has no event to wait for
             await asyncio.sleep(0.01)
-
-
-def now() -> float:
-    return asyncio.get_running_loop().time()
 
 
 async def test_patience_in_one_channel_delays_no_other_and_no_button(home: Home) -> None:

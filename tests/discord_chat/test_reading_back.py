@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
 from orchestrator.errors import Broken
 from orchestrator.nouns import Conversation, Phase, Standing
-from tests.discord_chat.stage import TOKEN, Home
-from tests.discordapi import Discord, Fault
+from tests.discord_chat.stage import Home
+from tests.discordapi import Fault
 from tests.discordapi.people import Person
 
 pytestmark = pytest.mark.looptime
-
-
-@pytest.fixture
-async def home() -> AsyncIterator[Home]:
-    async with Discord(token=TOKEN) as api:
-        yield Home(api)
 
 
 async def opened(home: Home, key: str = "run-1") -> Conversation:

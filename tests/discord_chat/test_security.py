@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -13,16 +12,10 @@ from orchestrator.errors import Refused
 from orchestrator.gate import Gate, Rule
 from orchestrator.nouns import Button, Conversation, Inbound, Message, Person
 from tests.discord_chat.stage import TOKEN, Home
-from tests.discordapi import Discord, Permission
+from tests.discordapi import Permission
 from tests.discordapi.people import Person as Somebody
 
 pytestmark = pytest.mark.looptime
-
-
-@pytest.fixture
-async def home() -> AsyncIterator[Home]:
-    async with Discord(token=TOKEN) as api:
-        yield Home(api)
 
 
 async def test_neither_the_token_nor_an_interaction_s_is_in_any_log_or_note(

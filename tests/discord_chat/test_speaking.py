@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -12,25 +11,13 @@ from adapters.discord.chat import DiscordChat
 from orchestrator.errors import Broken, Busy, Gone, Refused, Trouble
 from orchestrator.nouns import Button, Conversation, File, Message, MessageId, Phase, Row, RunId
 from tests.discord_chat.stage import TOKEN, Home
-from tests.discordapi import Discord, Fault, Permission
+from tests.discordapi import Fault, Permission
 from tests.fakes.notes import MemoryNotes
 
 pytestmark = pytest.mark.looptime
 
 SEND = "POST /channels/{}/messages"
 EDIT = "PATCH /channels/{}/messages/{}"
-
-
-@pytest.fixture
-async def home() -> AsyncIterator[Home]:
-    async with Discord(token=TOKEN) as api:
-        yield Home(api)
-
-
-@pytest.fixture
-async def chat(home: Home) -> AsyncIterator[DiscordChat]:
-    async with home.chat() as chat:
-        yield chat
 
 
 def texts(home: Home) -> list[str]:

@@ -9,17 +9,10 @@ from contextlib import asynccontextmanager
 import pytest
 
 from adapters.discord.files import MESSAGE_SECONDS
-from tests.discord_chat.stage import TOKEN, Home
-from tests.discordapi import Discord
+from tests.discord_chat.stage import Home
 from tests.discordapi.people import Person
 
 pytestmark = pytest.mark.looptime
-
-
-@pytest.fixture
-async def home() -> AsyncIterator[Home]:
-    async with Discord(token=TOKEN) as api:
-        yield Home(api)
 
 
 @pytest.fixture

@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
 from adapters.discord.chat import DiscordChat
 from orchestrator.errors import Broken, Refused
 from orchestrator.nouns import Conversation, Got, Message, MessageId, Phase, Receipt, Standing, Typing
-from tests.discord_chat.stage import TOKEN, Home
-from tests.discordapi import Discord, Fault, Permission
+from tests.discord_chat.stage import Home
+from tests.discordapi import Fault, Permission
 
 pytestmark = pytest.mark.looptime
 
 OPEN = "POST /channels/{}/threads"
-
-
-@pytest.fixture
-async def home() -> AsyncIterator[Home]:
-    async with Discord(token=TOKEN) as api:
-        yield Home(api)
-
-
-@pytest.fixture
-async def chat(home: Home) -> AsyncIterator[DiscordChat]:
-    async with home.chat() as chat:
-        yield chat
 
 
 async def test_a_thread_has_the_name_of_its_run_and_stays_open_for_a_week(home: Home, chat: DiscordChat) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 
 import pytest
 
@@ -12,24 +11,12 @@ from adapters.discord.files import Upload
 from adapters.discord.parts import Part, bare, new
 from orchestrator.errors import Broken
 from orchestrator.nouns import File, Message
-from tests.discord_chat.stage import TOKEN, Home
-from tests.discordapi import Discord, Fault
+from tests.discord_chat.stage import Home, now
+from tests.discordapi import Fault
 
 pytestmark = pytest.mark.looptime
 
 SEND = "POST /channels/{}/messages"
-
-
-@pytest.fixture
-async def home() -> AsyncIterator[Home]:
-    async with Discord(token=TOKEN) as api:
-        yield Home(api)
-
-
-@pytest.fixture
-async def chat(home: Home) -> AsyncIterator[DiscordChat]:
-    async with home.chat() as chat:
-        yield chat
 
 
 async def kept(home: Home, size: int) -> File:
@@ -51,7 +38,7 @@ async def test_a_bigger_file_has_more_time(home: Home, chat: DiscordChat) -> Non
 async def test_a_file_that_does_not_come_through_makes_way(home: Home, chat: DiscordChat, text: str) -> None:
     message = Message(text=text, files=(await kept(home, 1000),))
     home.api.fail(SEND, Fault.hang(3600), times=4)
-    began = asyncio.get_running_loop().time()
+    began = now()
     for tries in range(20):
         try:
             await chat.post(home.where, message, key="k", again=tries > 0)
@@ -59,7 +46,7 @@ async def test_a_file_that_does_not_come_through_makes_way(home: Home, chat: Dis
             await asyncio.sleep(60)
         else:
             break
-    assert asyncio.get_running_loop().time() - began < 600
+    assert now() - began < 600
     (stands,) = home.api.messages(home.channel)
     assert "Left out" in stands.text
     assert "log.txt" in stands.text
