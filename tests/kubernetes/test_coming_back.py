@@ -12,18 +12,9 @@ from agent.wire import Resume, Stop
 from orchestrator.errors import Broken, Busy, Gone, Refused
 from orchestrator.nouns import Agent, Limits, RunId
 from orchestrator.ports import Gateway
-from tests.contract.test_runtime import AGENT, RUN, Listener, attached, command, counted, ended, send_all
+from tests.contract.listener import AGENT, RUN, Listener, attached, command, ended, tell, tell_on
 from tests.kubeapi import Fault, KubeApi
 from tests.kubernetes.conftest import Open
-
-
-async def tell(runtime: KubernetesRuntime, count: int) -> Listener:
-    await runtime.start(RUN, AGENT)
-    listener = Listener()
-    async with attached(runtime) as session:
-        await send_all(session, range(count))
-        assert await listener.hear(session, counted(count))
-    return listener
 
 
 async def attach(runtime: KubernetesRuntime) -> None:
@@ -54,9 +45,7 @@ async def test_a_kubelet_that_is_just_back_and_knows_no_pods_ends_no_run(
         patience.append(busy.value.seconds)
     assert patience[-1] > patience[0]
     api.node.dazed = False
-    async with attached(runtime) as session:
-        await send_all(session, range(4))
-        assert await listener.hear(session, counted(4))
+    await tell_on(runtime, listener, 4)
     assert listener.lost == 0
 
 
@@ -82,9 +71,7 @@ async def test_a_server_that_has_not_read_its_rules_yet_ends_no_run(api: KubeApi
             pass
     api.rbac = rules
     await runtime.start(RunId("r-2"), AGENT)
-    async with attached(runtime) as session:
-        await send_all(session, range(2))
-        assert await listener.hear(session, counted(2))
+    await tell_on(runtime, listener, 2)
     assert listener.lost == 0
 
 

@@ -24,7 +24,7 @@ from adapters.kubernetes.warm import DEADLINE, WARM, form_of, warm_of
 from agent.wire import Start
 from orchestrator.errors import Broken, Busy
 from orchestrator.nouns import Agent, Limits, RunId
-from tests.contract.test_runtime import AGENT, RUN, Listener, attached, command, counted, send_all
+from tests.contract.listener import AGENT, RUN, Listener, attached, command, counted, send_all, tell_on
 from tests.kubeapi import Fault, KubeApi
 from tests.kubeapi.sorts import PODS
 
@@ -270,9 +270,7 @@ async def test_a_bot_that_was_killed_after_its_claim_finds_what_it_claimed(api: 
     async with live(0) as runtime:
         assert list(await runtime.pods()) == [RUN]
         await runtime.start(RUN, AGENT, again=True)
-        async with attached(runtime) as session:
-            await send_all(session, range(3))
-            assert await listener.hear(session, counted(3))
+        await tell_on(runtime, listener, 3)
         assert listener.lost == 0
         await runtime.stop(RUN)
         assert carriers(api) == []

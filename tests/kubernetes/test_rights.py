@@ -21,7 +21,7 @@ from agent.wire import Resume, Stop
 from orchestrator.errors import Gone, Refused
 from orchestrator.nouns import Agent
 from orchestrator.ports import Gateway
-from tests.contract.test_runtime import AGENT, RUN, Listener, attached, command, counted, ended, send_all
+from tests.contract.listener import AGENT, RUN, Listener, attached, command, ended, is_there, tell
 from tests.kubeapi import EVERYTHING, Json, KubeApi
 from tests.kubeapi.rights import Wish
 from tests.kubeapi.role import shipped_role
@@ -34,10 +34,7 @@ GUEST = Guest(image="agent:1")
 
 async def a_run_from_its_start_to_its_end(api: KubeApi, door: Door) -> None:
     async with KubernetesRuntime(door, GUEST) as runtime:
-        await runtime.start(RUN, AGENT)
-        async with attached(runtime) as session:
-            await send_all(session, range(2))
-            assert await Listener().hear(session, counted(2))
+        await tell(runtime, 2)
         assert list(await runtime.pods()) == [RUN]
         await runtime.stop(RUN)
         assert api.pod(RUN) is None
@@ -65,8 +62,7 @@ async def runs_that_a_former_life_left(api: KubeApi, door: Door) -> None:
     api.life(RUN).crash()
     async with KubernetesRuntime(door, GUEST) as runtime:
         await runtime.start(RUN, AGENT, again=True)
-        async with attached(runtime) as session:
-            assert await Listener().hear(session, lambda it: it.epoch)
+        await is_there(runtime)
         await runtime.stop(RUN)
 
 

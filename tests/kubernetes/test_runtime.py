@@ -19,7 +19,7 @@ from adapters.kubernetes.session import AttachSession
 from agent.wire import Frame, Noticed, Resume, Stop
 from orchestrator.errors import Broken, Busy, Gone, Refused, Trouble
 from orchestrator.nouns import Agent, Limits, RunId
-from tests.contract.test_runtime import (
+from tests.contract.listener import (
     AGENT,
     RUN,
     Listener,
@@ -28,23 +28,17 @@ from tests.contract.test_runtime import (
     counted,
     ended,
     has,
+    is_there,
     reached,
     send_all,
-)  # fmt: skip
+    tell,
+    tell_on,
+)
 from tests.kubeapi import Break, Fault, Image, KubeApi
 from tests.kubeapi.command import AGENT_IMAGE
 from tests.kubernetes.conftest import Open
 
 ROLE = Path(__file__).parents[2] / "k8s" / "base" / "rbac.yaml"
-
-
-async def tell(runtime: KubernetesRuntime, count: int) -> Listener:
-    await runtime.start(RUN, AGENT)
-    listener = Listener()
-    async with attached(runtime) as session:
-        await send_all(session, range(count))
-        assert await listener.hear(session, counted(count))
-    return listener
 
 
 async def waits(runtime: KubernetesRuntime, word: str, *, seconds: float = 8.0) -> str:
@@ -86,8 +80,7 @@ async def test_an_image_that_cannot_be_had_is_told_and_waited_for(api: KubeApi, 
     await runtime.start(RUN, AGENT)
     assert "not found" in await waits(runtime, "image cannot be had")
     api.node.missing_images.clear()
-    async with attached(runtime) as session:
-        assert await Listener().hear(session, lambda it: it.epoch)
+    await is_there(runtime)
 
 
 async def test_no_room_on_any_node_is_told(api: KubeApi, runtime: KubernetesRuntime) -> None:
@@ -95,8 +88,7 @@ async def test_no_room_on_any_node_is_told(api: KubeApi, runtime: KubernetesRunt
     await runtime.start(RUN, AGENT)
     await waits(runtime, "Insufficient memory")
     api.node.no_room = ""
-    async with attached(runtime) as session:
-        assert await Listener().hear(session, lambda it: it.epoch)
+    await is_there(runtime)
 
 
 async def test_a_handler_that_the_node_lacks_is_told_although_the_status_never_says_so(
@@ -112,8 +104,7 @@ async def test_a_missing_runtime_class_is_refused_with_what_to_do(api: KubeApi, 
     with pytest.raises(Refused, match=r"no runtime class kata-fc.*RUNTIME_CLASS"):
         await runtime.start(RUN, AGENT)
     await runtime.start(RUN, Agent(name="plain", driver="rehearsal", isolation="none"))
-    async with attached(runtime) as session:
-        assert await Listener().hear(session, lambda it: it.epoch)
+    await is_there(runtime)
 
 
 async def test_a_full_quota_is_waited_for(api: KubeApi, runtime: KubernetesRuntime) -> None:
@@ -177,9 +168,7 @@ async def test_out_of_memory_is_named_and_the_run_goes_on(api: KubeApi, runtime:
         await api.until(lambda: not api.life(RUN).container)
     await waits(runtime, "out of memory")
     await runtime.start(RUN, AGENT, again=True)
-    async with attached(runtime) as session:
-        await send_all(session, range(4))
-        assert await listener.hear(session, counted(4))
+    await tell_on(runtime, listener, 4)
     assert listener.lost == 0
 
 
@@ -221,8 +210,7 @@ async def test_one_that_was_evicted_before_anybody_heard_of_it_is_made_anew(
     api.life(RUN).evict()
     await is_gone(runtime)
     await runtime.start(RUN, AGENT)
-    async with attached(runtime) as session:
-        assert await Listener().hear(session, lambda it: it.epoch)
+    await is_there(runtime)
 
 
 async def test_a_lost_node_is_named_and_its_pod_goes_by_force(api: KubeApi, runtime: KubernetesRuntime) -> None:
@@ -248,9 +236,7 @@ async def test_a_node_that_does_not_answer_says_nothing_of_the_run(api: KubeApi,
     assert patience == sorted(patience)
     assert patience[-1] > patience[0]
     api.node.revive()
-    async with attached(runtime) as session:
-        await send_all(session, range(3))
-        assert await listener.hear(session, counted(3))
+    await tell_on(runtime, listener, 3)
     assert listener.lost == 0
 
 
@@ -349,8 +335,7 @@ async def test_a_watch_that_expired_lists_again_and_sees_what_it_missed(
     await api.down()
     await api.up()
     await runtime.start(RunId("r-2"), AGENT)
-    async with attached(runtime, RunId("r-2")) as session:
-        assert await Listener().hear(session, lambda it: it.epoch)
+    await is_there(runtime, RunId("r-2"))
     assert set(await runtime.pods()) == {RUN, "r-2"}
 
 
@@ -363,8 +348,7 @@ async def test_a_create_that_fails_somehow_is_done_once_when_tried_again(
     with suppress(Broken, Busy):
         await runtime.start(RUN, AGENT)
     await runtime.start(RUN, AGENT)
-    async with attached(runtime) as session:
-        assert await Listener().hear(session, lambda it: it.epoch)
+    await is_there(runtime)
     assert list(await runtime.pods()) == [RUN]
 
 
@@ -382,9 +366,7 @@ async def test_attach_cut_at_random_bytes_loses_and_doubles_nothing(api: KubeApi
                 await listener.hear(session, counted(sent + 4))
         sent += 4
     api.streams.planned.clear()
-    async with attached(runtime) as session:
-        await send_all(session, range(sent))
-        assert await listener.hear(session, counted(sent))
+    await tell_on(runtime, listener, sent)
     assert sorted(listener.heard) == sorted(f"put-{n}" for n in range(sent))
     assert [frame.n for frame in listener.frames] == list(range(1, listener.n + 1))
 

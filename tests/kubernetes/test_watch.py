@@ -16,7 +16,7 @@ from adapters.kubernetes.seen import Stage
 from adapters.kubernetes.watch import Watch
 from orchestrator.errors import Busy, Gone
 from orchestrator.nouns import RunId
-from tests.contract.test_runtime import AGENT, RUN, Listener, attached
+from tests.contract.listener import AGENT, RUN, attached, is_there
 from tests.kubeapi import Fault, KubeApi
 from tests.kubernetes.conftest import Open
 from tests.kubernetes.test_known import pod
@@ -156,8 +156,7 @@ async def test_a_pod_that_is_made_while_a_list_is_on_its_way_is_not_lost(api: Ku
         with pytest.raises(Busy):
             async with runtime.attach(RUN):
                 pass
-        async with attached(runtime) as session:
-            assert await Listener().hear(session, lambda it: it.epoch)
+        await is_there(runtime)
 
 
 async def test_what_a_list_lets_out_is_asked_for_before_it_is_called_gone(api: KubeApi, new_life: Open) -> None:
@@ -179,8 +178,7 @@ async def test_a_cluster_that_was_set_back_is_heard_again(
 ) -> None:
     async with new_life() as runtime:
         await runtime.start(RUN, AGENT)
-        async with attached(runtime) as session:
-            assert await Listener().hear(session, lambda it: it.epoch)
+        await is_there(runtime)
         before = (await runtime.pods())[RUN]
         api.stock.restore(500)
         monkeypatch.setattr("adapters.kubernetes.watch.LIST_SECONDS", 0.0)

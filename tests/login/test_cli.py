@@ -18,7 +18,7 @@ from adapters.kubernetes import Door, Guest, KubernetesRuntime
 from agent.wire import Frame, Start, Wrote
 from orchestrator.nouns import Agent
 from tests.agent.claude_cli import claude_bin, needs_cli
-from tests.contract.test_runtime import RUN, Listener, attached, command
+from tests.contract.listener import RUN, Listener, attached, command
 from tests.kubeapi import EVERYTHING, Image
 from tests.kubeapi.command import AGENT_IMAGE
 from tests.login.stage import House, login, put
