@@ -9,9 +9,8 @@ It knows no more than a test that holds the `BotApi`.
 
 from __future__ import annotations
 
-import inspect
 import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict
 
 from aiohttp import web
@@ -21,27 +20,12 @@ from tests.botapi.people import Person
 from tests.botapi.refusal import Json
 from tests.botapi.server import BotApi
 from tests.botapi.world import Chat, Standing
-
-Verb = Callable[..., object]
+from tests.verbs import by_hand
 
 
 def control(api: BotApi) -> Iterable[web.AbstractRouteDef]:
     """The routes of the control interface."""
-    verbs = Control(api).verbs()
-
-    async def act(request: web.Request) -> web.Response:
-        verb = verbs.get(request.match_info["verb"])
-        if verb is None:
-            return web.json_response({"error": f"the verbs are: {', '.join(sorted(verbs))}"}, status=404)
-        try:
-            given = json.loads(await request.text() or "{}")
-            done = verb(**given)
-            result = await done if isinstance(done, Awaitable) else done
-        except (AssertionError, KeyError, TimeoutError, TypeError, ValueError) as error:
-            return web.json_response({"error": f"{type(error).__name__}: {error}"}, status=400)
-        return web.json_response({"result": result})
-
-    return [web.post("/control/{verb}", act)]
+    return by_hand(Control(api))
 
 
 class Control:
@@ -50,11 +34,6 @@ class Control:
     def __init__(self, api: BotApi) -> None:
         self._api = api
         self._people: dict[int, Person] = {}
-
-    def verbs(self) -> dict[str, Verb]:
-        """The verbs by name."""
-        found = inspect.getmembers(self, inspect.ismethod)
-        return {name: verb for name, verb in found if not name.startswith("_") and name != "verbs"}
 
     # --- setting up ---------------------------------------------------------------------------------------------
 

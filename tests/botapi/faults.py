@@ -10,6 +10,7 @@ from aiohttp import web
 
 from tests.botapi.refusal import Refusal
 from tests.botapi.wire import no
+from tests.faults import Plan
 
 ANY = "*"
 
@@ -53,40 +54,25 @@ class Cut(Exception):
     """The connection is to break here."""
 
 
-@dataclass(slots=True)
-class _Planned:
-    method: str
-    fault: Fault
-    chat: int | None
-    times: int
-
-
 class Faults:
     """Which trouble comes next."""
 
     def __init__(self) -> None:
-        self._planned: list[_Planned] = []
+        self._plan: Plan[Fault] = Plan()
         self._held = asyncio.Event()
 
     def plan(self, method: str, fault: Fault, *, chat: int | None, times: int) -> None:
         """The next calls of this method (`ANY`: of any), in this chat or in any, end in this."""
-        self._planned.append(_Planned(method.lower(), fault, chat, times))
+        self._plan.add(method.lower(), fault, where=chat, times=times)
 
     def next(self, method: str, chat: int | None) -> Fault | None:
         """What happens to this call; a plan is used up by the calls that it hits."""
-        for plan in self._planned:
-            # A plan for any call spares the polls: they come all the time and would use it up.
-            hit = plan.method == method or (plan.method == ANY and method != "getupdates")
-            if hit and plan.chat in {None, chat}:
-                plan.times -= 1
-                if not plan.times:
-                    self._planned.remove(plan)
-                return plan.fault
-        return None
+        # A plan for any call spares the polls: they come all the time and would use it up.
+        return self._plan.take({method} if method == "getupdates" else {method, ANY}, chat)
 
     def clear(self) -> None:
         """Nothing goes wrong any more."""
-        self._planned.clear()
+        self._plan.clear()
 
     async def before(self, fault: Fault | None) -> web.Response | None:
         """What goes wrong before the work; an answer when the work is not to be done at all."""

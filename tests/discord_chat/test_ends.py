@@ -6,8 +6,9 @@ import asyncio
 
 import pytest
 
+from adapters.discord.chat import DiscordChat
 from orchestrator.errors import Broken, Refused, Trouble
-from orchestrator.nouns import Phase, Standing
+from orchestrator.nouns import Conversation, Phase, Standing
 from tests.discord_chat.stage import Home
 from tests.discordapi import Fault, Permission
 
@@ -19,6 +20,15 @@ ENDED = Standing(Phase.ENDED, "completed")
 
 def noted(home: Home) -> list[str]:
     return [name for name in home.notes.texts if name.startswith(("live/", "end/"))]
+
+
+async def not_shown(home: Home, chat: DiscordChat) -> Conversation:
+    """The thread of a run of which the platform did not take that it has ended."""
+    where = await chat.open(home.where, "a", key="a")
+    home.api.fail(PATCH, Fault.broken(502))
+    with pytest.raises(Broken):
+        await chat.sign(where, ENDED)
+    return where
 
 
 @pytest.mark.parametrize("fault", [Fault.broken(502), Fault.busy(20), Fault.cut_after(), Fault.refused(50013)])
@@ -36,10 +46,7 @@ async def test_one_bad_answer(home: Home, fault: Fault) -> None:
 
 async def test_a_bad_answer_before_a_restart(home: Home) -> None:
     async with home.chat() as chat:
-        where = await chat.open(home.where, "a", key="a")
-        home.api.fail(PATCH, Fault.broken(502))
-        with pytest.raises(Broken):
-            await chat.sign(where, ENDED)
+        where = await not_shown(home, chat)
     async with home.living():
         await asyncio.sleep(5)
     assert home.thread(where).archived
@@ -48,10 +55,7 @@ async def test_a_bad_answer_before_a_restart(home: Home) -> None:
 
 async def test_a_thread_that_went_meanwhile(home: Home) -> None:
     async with home.living() as chat:
-        where = await chat.open(home.where, "a", key="a")
-        home.api.fail(PATCH, Fault.broken(502))
-        with pytest.raises(Broken):
-            await chat.sign(where, ENDED)
+        where = await not_shown(home, chat)
         home.api.town.close_channel(home.thread(where))
         await asyncio.sleep(130)
     assert noted(home) == []
@@ -71,10 +75,7 @@ async def test_what_can_never_be_shown_is_tried_rarely(home: Home) -> None:
 
 async def test_a_thread_that_lives_again_is_not_closed(home: Home) -> None:
     async with home.living() as chat:
-        where = await chat.open(home.where, "a", key="a")
-        home.api.fail(PATCH, Fault.broken(502))
-        with pytest.raises(Broken):
-            await chat.sign(where, ENDED)
+        where = await not_shown(home, chat)
         await chat.sign(where, Standing(Phase.WORKING))
         await asyncio.sleep(130)
     assert not home.thread(where).archived

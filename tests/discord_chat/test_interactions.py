@@ -86,13 +86,19 @@ async def test_commands_are_told_once_and_again_when_they_change(home: Home) -> 
     assert len([call for call in home.api.calls if call.method == "PUT"]) == 2
 
 
+async def stopping(home: Home, chat: DiscordChat) -> tuple[Person, Interaction, Interaction]:
+    """Somebody wants a stop by a command and by a button: who, and what became of each."""
+    ann = await synced(home)
+    typed = await (await ann.slash(home.channel, "stop")).finished()
+    pressed = await ann.presses(await button(home, chat), "Stop")
+    await pressed.until(lambda one: one.followups)
+    return ann, typed, pressed
+
+
 async def test_a_refusal_is_for_who_asked_alone(home: Home) -> None:
     async with home.living() as chat:
-        ann = await synced(home)
         home.core.deaf = Refused("You are not on this bot's list @everyone.")
-        typed = await (await ann.slash(home.channel, "stop")).finished()
-        pressed = await ann.presses(await button(home, chat), "Stop")
-        await pressed.until(lambda one: one.followups)
+        ann, typed, pressed = await stopping(home, chat)
     told = [typed.message, *pressed.followups]
     for message in told:
         assert message is not None
@@ -105,11 +111,8 @@ async def test_a_refusal_is_for_who_asked_alone(home: Home) -> None:
 
 async def test_what_was_not_taken_is_said(home: Home) -> None:
     async with home.living() as chat:
-        ann = await synced(home)
         home.core.deaf = Broken("The disk is full.")
-        typed = await (await ann.slash(home.channel, "stop")).finished()
-        pressed = await ann.presses(await button(home, chat), "Stop")
-        await pressed.until(lambda one: one.followups)
+        _, typed, pressed = await stopping(home, chat)
     assert "Nothing was taken" in typed.content
     assert "Try again" in pressed.followups[0].text
 

@@ -9,9 +9,7 @@ Ids are numbers or their text; people are named and join when they are first nam
 
 from __future__ import annotations
 
-import inspect
-import json
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 from aiohttp import web
@@ -23,27 +21,14 @@ from tests.discordapi.people import Person
 from tests.discordapi.permissions import Permission
 from tests.discordapi.server import Discord
 from tests.discordapi.world import Channel, Message
+from tests.verbs import by_hand
 
-Verb = Callable[..., object]
 Id = int | str
 
 
 def control(api: Discord) -> Iterable[web.AbstractRouteDef]:
     """The routes of the control interface."""
-    verbs = Control(api).verbs()
-
-    async def act(request: web.Request) -> web.Response:
-        verb = verbs.get(request.match_info["verb"])
-        if verb is None:
-            return web.json_response({"error": f"the verbs are: {', '.join(sorted(verbs))}"}, status=404)
-        try:
-            done = verb(**json.loads(await request.text() or "{}"))
-            result = await done if isinstance(done, Awaitable) else done
-        except (AssertionError, KeyError, Refusal, TimeoutError, TypeError, ValueError) as error:
-            return web.json_response({"error": f"{type(error).__name__}: {error}"}, status=400)
-        return web.json_response({"result": result})
-
-    return [web.post("/control/{verb}", act)]
+    return by_hand(Control(api), Refusal)
 
 
 class Control:
@@ -52,11 +37,6 @@ class Control:
     def __init__(self, api: Discord) -> None:
         self._api = api
         self._people: dict[str, Person] = {"owner": api.owner}
-
-    def verbs(self) -> dict[str, Verb]:
-        """The verbs by name."""
-        found = inspect.getmembers(self, inspect.ismethod)
-        return {name: verb for name, verb in found if not name.startswith("_") and name != "verbs"}
 
     # --- setting up ---------------------------------------------------------------------------------------------
 

@@ -1,15 +1,13 @@
-"""Trouble on demand: what a test asks the platform to do wrong, where, and how often.
-
-It only remembers and hands out; the front does it.
-"""
+"""Trouble on demand: what a test asks the platform to do wrong, and in which of its routes. The front does it."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum
 
 from tests.discordapi.limits import shape
+from tests.faults import Plan
 
 ANY = "any"
 
@@ -122,37 +120,20 @@ class Fault:
                 raise ValueError(f"no such fault: {name}")
 
 
-@dataclass
-class Planned:
-    """A fault that waits for its request."""
-
-    route: str
-    fault: Fault
-    channel: int | None
-    left: int
-
-
-@dataclass
 class Faults:
-    """What is planned, first come, first failed."""
+    """What is planned for which route."""
 
-    planned: list[Planned] = field(default_factory=list)
+    def __init__(self) -> None:
+        self._plan: Plan[Fault] = Plan()
 
     def plan(self, route: str, fault: Fault, *, channel: int | None, times: int) -> None:
         """Let the next requests of this route fail: "POST /channels/{}/messages", a mere "POST", or "any"."""
-        self.planned.append(Planned(shape(route), fault, channel, times))
+        self._plan.add(shape(route), fault, where=channel, times=times)
 
     def take(self, route: str, channel: int | None) -> Fault | None:
         """The fault that is due to this request."""
-        for planned in self.planned:
-            named = planned.route in {ANY, shape(route), route.split(" ", 1)[0]}
-            if named and planned.channel in {None, channel}:
-                planned.left -= 1
-                if planned.left <= 0:
-                    self.planned.remove(planned)
-                return planned.fault
-        return None
+        return self._plan.take({ANY, shape(route), route.split(" ", 1)[0]}, channel)
 
     def clear(self) -> None:
         """Nothing fails any more."""
-        self.planned.clear()
+        self._plan.clear()

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 
 import discord
 import pytest
@@ -131,31 +132,33 @@ async def test_edits_of_an_old_message_have_their_own_small_limit() -> None:
         assert stands.text == "3"
 
 
-async def test_an_age_can_be_for_the_server_alone() -> None:
+@asynccontextmanager
+async def written(*, old_edits: int) -> AsyncIterator[tuple[Discord, discord.Message]]:
+    """A client's message, where an old one may be edited so many times in twenty seconds."""
     async with Discord(token=TOKEN) as api:
         room = api.text_channel()
-        api.limits.old_edits = (1, 20.0)
+        api.limits.old_edits = (old_edits, 20.0)
         async with running(api) as client:
-            sent = await client.room(room.id).send("new")
-            api.age(api.messages(room)[0], 3601)
-            await sent.edit(content="1")
-            began = asyncio.get_running_loop().time()
-            await sent.edit(content="2")
-            assert asyncio.get_running_loop().time() - began == pytest.approx(20.0, abs=0.1)
+            yield api, await client.room(room.id).send("new")
+
+
+async def test_an_age_can_be_for_the_server_alone() -> None:
+    async with written(old_edits=1) as (api, sent):
+        api.age(api.messages(sent.channel.id)[0], 3601)
+        await sent.edit(content="1")
+        began = asyncio.get_running_loop().time()
+        await sent.edit(content="2")
+        assert asyncio.get_running_loop().time() - began == pytest.approx(20.0, abs=0.1)
 
 
 async def test_a_message_grows_old_as_the_loops_time_goes_by() -> None:
-    async with Discord(token=TOKEN) as api:
-        room = api.text_channel()
-        api.limits.old_edits = (0, 20.0)
-        async with running(api) as client:
-            sent = await client.room(room.id).send("new")
-            await asyncio.sleep(3590)
-            await sent.edit(content="1")
-            await asyncio.sleep(20)
-            with pytest.raises(discord.HTTPException) as refused:
-                await sent.edit(content="2")
-        assert (refused.value.status, refused.value.code) == (429, 30046)
+    async with written(old_edits=0) as (_, sent):
+        await asyncio.sleep(3590)
+        await sent.edit(content="1")
+        await asyncio.sleep(20)
+        with pytest.raises(discord.HTTPException) as refused:
+            await sent.edit(content="2")
+    assert (refused.value.status, refused.value.code) == (429, 30046)
 
 
 def _view(*buttons: Button) -> discord.ui.View:

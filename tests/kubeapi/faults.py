@@ -1,12 +1,11 @@
-"""Trouble on demand: what goes wrong with which of the next requests.
-
-It only remembers and hands out; the front does it.
-"""
+"""Trouble on demand: how a request to the cluster goes wrong, and which of them do. The server does it."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+
+from tests.faults import Plan
 
 ANY = "any"
 
@@ -72,31 +71,20 @@ class Fault:
         return cls(Kind.EXPIRED)
 
 
-@dataclass
-class Planned:
-    """A fault that waits for its request."""
-
-    request: str
-    fault: Fault
-    left: int
-
-
 class Faults:
-    """What is planned, first come, first failed."""
+    """What is planned for which requests."""
 
     def __init__(self) -> None:
-        self.planned: list[Planned] = []
+        self._plan: Plan[Fault] = Plan()
 
     def plan(self, request: str, fault: Fault, *, times: int) -> None:
         """Let the next requests like "create pods", "get pods/log", "watch" or "any" fail."""
-        self.planned.append(Planned(request, fault, times))
+        self._plan.add(request, fault, times=times)
 
     def take(self, verb: str, resource: str) -> Fault | None:
         """The fault that is due to this request."""
-        for planned in self.planned:
-            if planned.request in {ANY, verb, f"{verb} {resource}"}:
-                planned.left -= 1
-                if planned.left <= 0:
-                    self.planned.remove(planned)
-                return planned.fault
-        return None
+        return self._plan.take({ANY, verb, f"{verb} {resource}"})
+
+    def clear(self) -> None:
+        """Nothing fails any more."""
+        self._plan.clear()

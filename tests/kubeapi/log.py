@@ -5,13 +5,14 @@ The container never waits for a reader: each reads the file at its own pace. It 
 
 from __future__ import annotations
 
-import asyncio
 import os
 import time
 from bisect import bisect_left
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.kubeapi.news import News
 
 STDOUT, STDERR = 1, 2
 
@@ -41,7 +42,7 @@ class Log:
         self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         self._pieces: list[Piece] = []
         self._size = 0
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._news = News()
         self._rotated = 0
         self.over = False
 
@@ -50,12 +51,12 @@ class Log:
         os.pwrite(self._file, data, self._size)
         self._pieces.append(Piece(time.time(), stream, self._size, len(data)))
         self._size += len(data)
-        self._wake()
+        self._news.tell()
 
     def finish(self) -> None:
         """Nothing will follow."""
         self.over = True
-        self._wake()
+        self._news.tell()
 
     def close(self) -> None:
         """Let go of the file."""
@@ -65,7 +66,7 @@ class Log:
     def rotate(self) -> None:
         """The kubelet begins another file: `logs` knows what follows, and who follows hears no more."""
         self._rotated = len(self._pieces)
-        self._wake()
+        self._news.tell()
 
     @property
     def end(self) -> Place:
@@ -92,7 +93,7 @@ class Log:
         while place.piece >= len(self._pieces):
             if self.over:
                 return False
-            await self._news()
+            await self._news.wait()
         return True
 
     # --- the logs ---
@@ -125,17 +126,4 @@ class Log:
                 yield b"".join(rest.values())
                 return
             else:
-                await self._news()
-
-    async def _news(self) -> None:
-        wait = asyncio.get_running_loop().create_future()
-        self._waiting.add(wait)
-        try:
-            await wait
-        finally:
-            self._waiting.discard(wait)
-
-    def _wake(self) -> None:
-        for wait in self._waiting:
-            if not wait.done():
-                wait.set_result(None)
+                await self._news.wait()

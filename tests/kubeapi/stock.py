@@ -6,7 +6,6 @@ his hands off. It knows no request and no rights.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 import uuid
@@ -15,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from tests.kubeapi import refusal
+from tests.kubeapi.news import News
 from tests.kubeapi.refusal import Json
 from tests.kubeapi.sorts import Sort
 
@@ -72,7 +72,7 @@ class Stock:
         self.compacted = 0
         self._things: dict[Sort, dict[tuple[str, str], Thing]] = {}
         self._changes: list[Change] = []
-        self._waiting: set[asyncio.Future[None]] = set()
+        self._news = News()
 
     # --- reading ---
 
@@ -101,12 +101,7 @@ class Stock:
     async def changed(self, after: int) -> None:
         """Return when there is something after this version."""
         while self.version <= after:
-            wait = asyncio.get_running_loop().create_future()
-            self._waiting.add(wait)
-            try:
-                await wait
-            finally:
-                self._waiting.discard(wait)
+            await self._news.wait()
 
     # --- writing ---
 
@@ -162,7 +157,5 @@ class Stock:
             del self._changes[: MOST_CHANGES // 2]
             self.compacted = self._changes[0].version - 1
         self.heard(self._changes[-1])
-        for wait in self._waiting:
-            if not wait.done():
-                wait.set_result(None)
+        self._news.tell()
         return noted

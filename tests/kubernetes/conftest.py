@@ -9,10 +9,19 @@ from pathlib import Path
 import pytest
 
 from adapters.kubernetes import Door, Guest, KubernetesRuntime
+from orchestrator.nouns import RunId
 from tests.kubeapi import KubeApi
 from tests.kubeapi.role import shipped_role
 
 Open = Callable[[], AbstractAsyncContextManager[KubernetesRuntime]]
+
+
+async def starve(api: KubeApi, run: RunId) -> None:
+    """The run's container ends for want of memory, and so does the next: the first is started again at once."""
+    for _ in range(2):
+        await api.until(lambda: api.life(run).container, within=60)
+        api.life(run).oom()
+        await api.until(lambda: not api.life(run).container, within=60)
 
 
 @pytest.fixture

@@ -11,10 +11,10 @@ from adapters.kubernetes import Door, Guest, KubernetesRuntime
 from agent.wire import Resume, Stop
 from orchestrator.errors import Broken, Busy, Gone, Refused
 from orchestrator.nouns import Agent, Limits, RunId
-from orchestrator.ports import Gateway
+from orchestrator.ports import Gateway, Restarts
 from tests.contract.listener import AGENT, RUN, Listener, attached, command, ended, tell, tell_on
 from tests.kubeapi import Fault, KubeApi
-from tests.kubernetes.conftest import Open
+from tests.kubernetes.conftest import Open, starve
 
 
 async def attach(runtime: KubernetesRuntime) -> None:
@@ -142,11 +142,17 @@ async def test_a_slow_start_is_no_reproach_to_a_run_that_came(
         assert await Listener().hear(session, lambda it: it.epoch)
         await asyncio.sleep(1.2)  # the run works for longer than its start may take
         api.node.crash_seconds = 60.0
-        for _ in range(2):  # the first is started again at once
-            await api.until(lambda: api.life(RUN).container, within=60)
-            api.life(RUN).oom()
-            await api.until(lambda: not api.life(RUN).container, within=60)
+        await starve(api, RUN)
     await runtime.start(RUN, agent, again=True)
+
+
+async def test_what_was_started_again_says_what_ended_it(api: KubeApi, runtime: KubernetesRuntime) -> None:
+    await runtime.start(RUN, AGENT)
+    async with attached(runtime):
+        assert runtime.restarts(RUN) == Restarts()
+        api.life(RUN).oom()
+    await api.until(lambda: runtime.restarts(RUN).times == 1, within=60)
+    assert "out of memory" in runtime.restarts(RUN).words
 
 
 async def test_the_isolation_of_a_run_is_that_of_its_pod(api: KubeApi, door: Door) -> None:

@@ -36,7 +36,7 @@ from tests.contract.listener import (
 )
 from tests.kubeapi import Break, Fault, Image, KubeApi
 from tests.kubeapi.command import AGENT_IMAGE
-from tests.kubernetes.conftest import Open
+from tests.kubernetes.conftest import Open, starve
 
 ROLE = Path(__file__).parents[2] / "k8s" / "base" / "rbac.yaml"
 
@@ -162,10 +162,7 @@ def _spec(api: KubeApi) -> dict[str, object]:
 async def test_out_of_memory_is_named_and_the_run_goes_on(api: KubeApi, runtime: KubernetesRuntime) -> None:
     listener = await tell(runtime, 2)
     api.node.crash_seconds = 1.0
-    for _ in range(2):  # the first is started again at once
-        await api.until(lambda: api.life(RUN).container)
-        api.life(RUN).oom()
-        await api.until(lambda: not api.life(RUN).container)
+    await starve(api, RUN)
     await waits(runtime, "out of memory")
     await runtime.start(RUN, AGENT, again=True)
     await tell_on(runtime, listener, 4)

@@ -100,6 +100,25 @@ def test_a_pod_is_told_in_words(status: Json, stage: Stage, word: str) -> None:
     assert word in seen.words
 
 
+def test_an_image_that_cannot_be_had_is_told_in_the_same_words_while_the_node_tries_and_waits_in_turns() -> None:
+    why = 'Failed to pull image "agnet:1": rpc error: code = NotFound desc = not found'
+    told = {
+        see(pod(waiting(reason, message))).words
+        for reason, message in [
+            ("ErrImagePull", why),
+            ("ImagePullBackOff", f'Back-off pulling image "agnet:1": ErrImagePull: {why}'),
+        ]
+    }
+    assert told == {f"It cannot start: its image cannot be had ({why})"}
+
+
+def test_a_pod_says_what_ended_its_process_before_this_one() -> None:
+    running = {"phase": "Running", "containerStatuses": [{"state": {"running": {}}, "restartCount": 2}]}
+    assert (see(pod(running)).restarts, see(pod(running)).died) == (2, "")
+    running["containerStatuses"][0]["lastState"] = ended("OOMKilled", 137)  # type: ignore[index]
+    assert "out of memory" in see(pod(running)).died
+
+
 def test_a_pod_that_is_being_removed_says_why() -> None:
     gone = "2026-01-01T00:00:00Z"
     assert see(pod(RUNNING, deletionTimestamp=gone)).stage is Stage.LEAVING
@@ -161,30 +180,25 @@ def test_a_watch_that_is_behind_brings_nobody_back() -> None:
     assert not known.all()
 
 
+FORBIDDEN = [
+    ("exceeded quota: agents, requested: pods=1, used: pods=12", Busy, "quota"),
+    ('pod rejected: RuntimeClass "kata-fc" not found', Refused, "no runtime class kata-fc"),
+    ("no PriorityClass with name agents was found", Refused, "k8s/base"),
+    ('violates PodSecurity "restricted:latest": x', Refused, "pod security"),
+    ("not yet ready to handle request", Busy, "not yet ready"),
+    ("error looking up service account a/default: not found", Busy, "service account"),
+    ("maximum memory usage per Container is 6Gi", Refused, "does not allow"),
+    ("failed quota: agents: must specify cpu", Refused, "does not allow"),
+]
+
+
 @pytest.mark.parametrize(
     ("code", "message", "kind", "word"),
     [
+        *[(403, f'pods "r-1" is forbidden: {why}', kind, word) for why, kind, word in FORBIDDEN],
         (401, "Unauthorized", Broken, "credential"),
-        (403, 'pods "r-1" is forbidden: exceeded quota: agents, requested: pods=1, used: pods=12', Busy, "quota"),
-        (
-            403,
-            'pods "r-1" is forbidden: pod rejected: RuntimeClass "kata-fc" not found',
-            Refused,
-            "no runtime class kata-fc",
-        ),
-        (403, 'pods "r-1" is forbidden: no PriorityClass with name agents was found', Refused, "k8s/base"),
-        (403, 'pods "r-1" is forbidden: violates PodSecurity "restricted:latest": x', Refused, "pod security"),
         (403, 'pods is forbidden: User "x" cannot create resource "pods" in API group ""', Busy, "may not"),
-        (403, 'pods "r-1" is forbidden: not yet ready to handle request', Busy, "not yet ready"),
-        (
-            403,
-            'pods "r-1" is forbidden: error looking up service account a/default: not found',
-            Busy,
-            "service account",
-        ),
         (403, "", Busy, "may not"),
-        (403, 'pods "r-1" is forbidden: maximum memory usage per Container is 6Gi', Refused, "does not allow"),
-        (403, 'pods "r-1" is forbidden: failed quota: agents: must specify cpu', Refused, "does not allow"),
         (403, 'admission webhook "policy.example" denied the request: no', Refused, "does not allow"),
         (404, 'namespaces "claude-agents" not found', Busy, "no namespace claude-agents; k8s/base"),
         (404, "not found", Gone, "does not know"),

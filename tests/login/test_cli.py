@@ -115,12 +115,19 @@ class Cli:
         raise AssertionError("it ended")
 
 
-async def test_a_run_that_outlives_its_token_goes_on_with_the_renewed_one(tmp_path: Path, vendor: Vendor) -> None:
+@asynccontextmanager
+async def outlived(tmp_path: Path, vendor: Vendor) -> AsyncIterator[Cli]:
+    """A CLI that has asked once, and whose token has run out since."""
     cli = Cli(tmp_path)
     cli.renew("access-0", hours=2)
     async with cli.living(vendor.env):
         assert (await cli.say("one"))["result"] == "asked with access-0"
         vendor.access = "access-1"
+        yield cli
+
+
+async def test_a_run_that_outlives_its_token_goes_on_with_the_renewed_one(tmp_path: Path, vendor: Vendor) -> None:
+    async with outlived(tmp_path, vendor) as cli:
         cli.renew("access-1", hours=8)
         assert (await cli.say("two"))["result"] == "asked with access-1"
         assert (await cli.say("three"))["result"] == "asked with access-1"
@@ -129,11 +136,7 @@ async def test_a_run_that_outlives_its_token_goes_on_with_the_renewed_one(tmp_pa
 
 
 async def test_without_what_renews_it_a_token_that_has_run_out_is_only_refused(tmp_path: Path, vendor: Vendor) -> None:
-    cli = Cli(tmp_path)
-    cli.renew("access-0", hours=2)
-    async with cli.living(vendor.env):
-        assert (await cli.say("one"))["result"] == "asked with access-0"
-        vendor.access = "access-1"
+    async with outlived(tmp_path, vendor) as cli:
         refused = await cli.say("two")
     assert refused["is_error"]
     assert refused["api_error_status"] == 401

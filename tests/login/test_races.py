@@ -54,7 +54,7 @@ async def test_over_many_hours_with_a_bad_server_no_token_is_spent_twice(
         await asyncio.gather(*(low.run("renew") for _ in range(2)))
         oauth = low.oauth()
         put(low.shared / ".claude/.credentials.json", {"claudeAiOauth": {**oauth, "expiresAt": 1000}})
-    api.faults.planned.clear()
+    api.faults.clear()
     assert tokens.twice == []
     assert (await low.run("renew")).code == 0
     assert tokens.twice == []
@@ -74,12 +74,18 @@ async def test_who_waits_for_a_long_renewal_does_not_begin_another(low: House, t
     assert tokens.spent == ["refresh-0"]
 
 
-async def test_what_a_dead_one_may_have_spent_is_never_tried_again(low: House, tokens: Tokens) -> None:
+async def killed(low: House, tokens: Tokens) -> asyncio.subprocess.Process:
+    """A renewal that is dead before the vendor has answered it."""
     tokens.may_answer.clear()
     process = await low.start("renew")
     await tokens.asked.wait()
     process.send_signal(signal.SIGKILL)
     await process.wait()
+    return process
+
+
+async def test_what_a_dead_one_may_have_spent_is_never_tried_again(low: House, tokens: Tokens) -> None:
+    await killed(low, tokens)
     forgotten(low)
     later = await low.run("renew")
     assert later.code == 1
@@ -127,11 +133,7 @@ async def test_a_cli_that_is_killed_when_all_is_done_has_renewed_it(low: House, 
 
 async def test_what_a_dead_one_has_spent_to_the_end_is_published(low: House, tokens: Tokens) -> None:
     """The CLI goes on when who started it dies, and its pair is on the claim."""
-    tokens.may_answer.clear()
-    process = await low.start("renew")
-    await tokens.asked.wait()
-    process.send_signal(signal.SIGKILL)
-    await process.wait()
+    process = await killed(low, tokens)
     tokens.may_answer.set()
     async with asyncio.timeout(60):
         while low.oauth()["refreshToken"] != "refresh-1":  # noqa: ASYNC110 - a file
