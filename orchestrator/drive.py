@@ -88,7 +88,7 @@ class Drive:
         while not run.state.ended:
             if run.state.finished:
                 await self.end(run, run.state.finished.reason, run.state.finished.words)
-            elif run.state.stop and (not run.state.admitted or self._overdue(run.state)):
+            elif run.state.stop and (not run.state.epoch or self._overdue(run.state)):
                 await self.end(run, "stopped", run.state.stop.words)
             elif not run.state.epoch and asyncio.get_running_loop().time() - begun > run.state.agent.limits.start:
                 why = run.moment.words or "the agent gave no sign of life"
@@ -212,13 +212,13 @@ class Drive:
             await self._runtime.start(run.id, run.state.agent, again=run.state.n > 0)
             async with self._runtime.attach(run.id) as session:
                 run.now(words="")
-                await self._house(run)
+                await self._note_pod(run)
                 await until_first(self._tell(run, session), self._hear(run, session))
         except Busy as busy:
             run.now(words=str(busy))
             return busy.seconds
         except Gone as gone:
-            if not run.state.epoch and not run.state.stop:
+            if not run.state.epoch:
                 run.now(words=str(gone))  # nobody had heard of it: made anew, for as long as a start may take
             elif not run.state.finished:
                 await self.end(run, "lost", f"its process is gone: {gone}")
@@ -230,14 +230,19 @@ class Drive:
             run.now(words=f"reconnecting: {why}")
         return 0.0
 
-    async def _house(self, run: LiveRun) -> None:
-        """Record what the run's pod really is, where that is not what it was to be: settings change meanwhile."""
-        real = self._runtime.isolation(run.state.agent, run=run.id)
+    async def _note_pod(self, run: LiveRun) -> None:
+        """Record what the run's pod really is, where settings have changed meanwhile, and that it was started again."""
+        real, restarts = self._runtime.isolation(run.state.agent, run=run.id), self._runtime.restarts(run.id)
 
         def decide(state: State) -> Draft | None:
-            return Draft([(f"housed/{state.housed}", ev.Housed(real))]) if real != state.isolation else None
+            events: list[tuple[str, ev.Event]] = []
+            if real != state.isolation:
+                events.append((f"housed/{state.housed}", ev.Housed(real)))
+            if restarts.times > state.restarts:
+                events.append((f"restarted/{restarts.times}", ev.Restarted(restarts.times, restarts.words)))
+            return Draft(events) if events else None
 
-        if real != run.state.isolation:
+        if real != run.state.isolation or restarts.times > run.state.restarts:
             await run.write(decide)
 
     async def _tell(self, run: LiveRun, session: Session) -> None:

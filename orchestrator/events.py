@@ -69,6 +69,14 @@ class Housed:
 
 
 @dataclass(frozen=True, slots=True)
+class Restarted:
+    """The run's process was started again by its runtime, for so many times by now. `words`: how the last one ended."""
+
+    times: int
+    words: str
+
+
+@dataclass(frozen=True, slots=True)
 class Said:
     """A person said something to the agent. `id` is the command's id, too."""
 
@@ -132,20 +140,16 @@ class Ended:
     where: Conversation | None = None
 
 
-Deed = (
-    Launched
-    | Opened
-    | WatchAsked
-    | PlaceLost
-    | Admitted
-    | Housed
-    | Said
-    | Answered
-    | InterruptAsked
-    | StopAsked
-    | StateLost
-    | Ended
-)
+Seating = Opened | WatchAsked | PlaceLost
+"""Where a run is talked to."""
+
+Housing = Admitted | Housed | Restarted | StateLost
+"""What becomes of its pod."""
+
+Wish = Launched | Said | Answered | InterruptAsked | StopAsked
+"""What people want of it."""
+
+Deed = Seating | Housing | Wish | Ended
 Event = Report | Deed
 
 CLASSES: dict[str, type] = {**REPORTS, **{kind_name(cls): cls for cls in get_args(Deed)}}

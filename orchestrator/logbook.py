@@ -58,7 +58,7 @@ def _words(event: ev.Event) -> str:
             return f"{event.by.name or event.by.id}: {event.words}"
         case ev.Ended():
             return f"{event.reason}: {event.words}"
-        case ev.StopAsked():
+        case ev.StopAsked() | ev.Restarted():
             return event.words
         case wire.Wrote() | wire.Thought():
             return event.text

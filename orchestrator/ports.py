@@ -122,6 +122,14 @@ class Session(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Restarts:
+    """How often the runtime itself started a run's process again, and, in words, how the last one before it ended."""
+
+    times: int = 0
+    words: str = ""
+
+
 class Runtime(Protocol):
     """Where agentd runs. It knows a run's name and its agent's profile, never its task or what is said."""
 
@@ -130,6 +138,10 @@ class Runtime(Protocol):
 
         Without a run, what would for one that is started now; of a run whose process is known, what really does.
         """
+        ...
+
+    def restarts(self, run: RunId) -> Restarts:
+        """What became of the processes that this run had before the present one, as far as it is known here."""
         ...
 
     async def start(self, run: RunId, agent: Agent, *, again: bool = False) -> None:

@@ -83,6 +83,7 @@ class State:
     admitted_at: float = 0.0
     isolation: str = ""
     housed: int = 0
+    restarts: int = 0
     epoch: str = ""
     past: tuple[str, ...] = ()
     n: int = 0
@@ -199,20 +200,20 @@ def fold(state: State, entry: ev.Entry) -> None:
     event = entry.event
     if not isinstance(event, wire.Heard | wire.Other):
         state.touched = entry.at
-    if isinstance(event, ev.Deed):
-        _fold_deed(state, event, entry.at)
+    if isinstance(event, ev.Seating):
+        _fold_seating(state, event)
+    elif isinstance(event, ev.Housing):
+        _fold_housing(state, event, entry.at)
+    elif isinstance(event, ev.Wish):
+        _fold_wish(state, event, entry.at)
+    elif isinstance(event, ev.Ended):
+        _fold_end(state, event)
     else:
         _fold_report(state, event, entry)
 
 
-def _fold_deed(state: State, event: ev.Deed, at: float) -> None:
+def _fold_seating(state: State, event: ev.Seating) -> None:
     match event:
-        case ev.Launched():
-            state.launched, state.began = event, at
-            start = start_of(state)
-            state.pending[start.id] = start
-            state.files[start.id] = event.files
-            _came_from(state, start.id, event.source)
         case ev.Opened():
             if not state.seated:
                 state.page, state.page_open = 1, True
@@ -223,10 +224,33 @@ def _fold_deed(state: State, event: ev.Deed, at: float) -> None:
             state.watching[event.origin.platform] = event.origin
         case ev.PlaceLost():
             state.seats = {seat: where for seat, where in state.seats.items() if where != event.where}
+        case _:
+            assert_never(event)
+
+
+def _fold_housing(state: State, event: ev.Housing, at: float) -> None:
+    match event:
         case ev.Admitted():
             state.admitted, state.admitted_at, state.isolation = True, at, event.isolation
         case ev.Housed():
             state.isolation, state.housed = event.isolation, state.housed + 1
+        case ev.Restarted():
+            state.restarts = event.times
+            state.notice = wire.Noticed("warning", "restarted", f"it was started again: {event.words}")
+        case ev.StateLost():
+            _begin_again(state, event.epoch)
+        case _:
+            assert_never(event)
+
+
+def _fold_wish(state: State, event: ev.Wish, at: float) -> None:
+    match event:
+        case ev.Launched():
+            state.launched, state.began = event, at
+            start = start_of(state)
+            state.pending[start.id] = start
+            state.files[start.id] = event.files
+            _came_from(state, start.id, event.source)
         case ev.Said():
             files = tuple(upload_name(file) for file in event.files)
             state.files[event.id] = event.files
@@ -245,17 +269,17 @@ def _fold_deed(state: State, event: ev.Deed, at: float) -> None:
         case ev.StopAsked():
             state.stop, state.stop_at = event, at
             state.pending[event.id] = Command(event.id, wire.Stop(event.words))
-        case ev.StateLost():
-            _begin_again(state, event.epoch)
-        case ev.Ended():
-            state.ended, state.working, state.page_open = event, False, False
-            state.pending.clear()
-            state.files.clear()
-            state.sources.clear()
-            state.watching.clear()
-            state.asks.clear()
         case _:
             assert_never(event)
+
+
+def _fold_end(state: State, event: ev.Ended) -> None:
+    state.ended, state.working, state.page_open = event, False, False
+    state.pending.clear()
+    state.files.clear()
+    state.sources.clear()
+    state.watching.clear()
+    state.asks.clear()
 
 
 def _came_from(state: State, command: str, source: Source | None) -> None:

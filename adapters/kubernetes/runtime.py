@@ -30,7 +30,7 @@ from adapters.kubernetes.spares import Spares
 from adapters.kubernetes.starts import Starts
 from orchestrator.errors import Broken, Busy, Gone, Refused
 from orchestrator.nouns import Agent, RunId
-from orchestrator.ports import Expiry, Pod
+from orchestrator.ports import Expiry, Pod, Restarts
 
 log = structlog.get_logger()
 
@@ -102,9 +102,14 @@ class KubernetesRuntime:
         except Refused as refused:  # `start` will say so, too
             return str(refused)
 
+    def restarts(self, run: RunId) -> Restarts:
+        """See `orchestrator.ports.Runtime`. A node starts the container again, on the state that it left."""
+        seen = self._known.get(run)
+        return Restarts(seen.restarts, seen.died) if seen is not None and seen.died else Restarts()
+
     def warmth(self) -> Warmth:
         """How the pods that are started ahead are doing."""
-        ready = sum(seen.stage is Stage.RUNNING for seen in self._spares.here())
+        ready = sum(seen.stage is Stage.RUNNING and seen.ready for seen in self._spares.here())
         return Warmth(self._warm.count, ready, self._claims.hits, self._claims.misses, self._pool.words)
 
     async def start(self, run: RunId, agent: Agent, *, again: bool = False) -> None:

@@ -61,6 +61,8 @@ class Seen:
     ours: bool = True
     start_seconds: float = 600.0
     runtime_class: str = ""
+    restarts: int = 0  # how often its node started the container again
+    died: str = ""  # how the one before ended
     spare: Spare | None = None
     version: int = field(default=0, compare=False)  # of two of one pod, the higher is the newer
 
@@ -118,7 +120,9 @@ def see(pod: Json) -> Seen:
     spare = (
         Spare(form, meta["resourceVersion"], _born(meta, status), spec.get(DEADLINE, 0)) if form and not run else None
     )
-    stage, words, vague, hopeless = _stage(meta, status)
+    container = (status.get("containerStatuses") or [{}])[0]
+    before = (container.get("lastState") or {}).get("terminated")
+    stage, words, vague, hopeless = _stage(meta, status, container)
     unplaced = stage is Stage.COMING and _condition(status, "PodScheduled").get("status") == "False"
     return Seen(
         run=RunId("" if spare else run or meta["name"]),
@@ -134,6 +138,8 @@ def see(pod: Json) -> Seen:
         ours=bool(run),
         start_seconds=float(notes[START_SECONDS]) if notes.get(START_SECONDS, "").isdigit() else 600.0,
         runtime_class=spec.get("runtimeClassName", ""),
+        restarts=int(container.get("restartCount", 0)),
+        died=_died(before) if before else "",
         spare=spare,
         version=int(version) if (version := meta.get("resourceVersion", "")).isdigit() else 0,
     )
@@ -177,8 +183,7 @@ def tell(event: Json) -> str:
 _Told = tuple[Stage, str, bool, bool]
 
 
-def _stage(meta: Json, status: Json) -> _Told:
-    container = (status.get("containerStatuses") or [{}])[0]
+def _stage(meta: Json, status: Json, container: Json) -> _Told:
     phase = status.get("phase", "Pending")
     if phase == "Succeeded":
         return Stage.DONE, "The run has ended.", False, False
@@ -203,9 +208,9 @@ def _present(status: Json, container: Json) -> _Told:
     if "running" in state:
         return Stage.RUNNING, "", False, False
     waiting = state.get("waiting") or {}
-    reason, message = waiting.get("reason", ""), waiting.get("message", "")
+    reason = waiting.get("reason", "")
     if reason in WAITS_FOR:
-        words = f"It cannot start: {WAITS_FOR[reason]}" + (f" ({message})" if message else "")
+        words = f"It cannot start: {_lack(waiting)}"
         return Stage.COMING, words, False, reason in HOPELESS
     died = state.get("terminated") or (container.get("lastState") or {}).get("terminated")
     if died:
@@ -226,10 +231,17 @@ def _before(status: Json) -> str:
     """Why what runs before the agent does not come to an end, if it does not."""
     for container in status.get("initContainerStatuses") or []:
         waiting = (container.get("state") or {}).get("waiting") or {}
-        reason, message = waiting.get("reason", ""), waiting.get("message", "")
-        if why := "its home cannot be prepared" if reason == "CrashLoopBackOff" else WAITS_FOR.get(reason, ""):
-            return why + (f" ({message})" if message else "")
+        if waiting.get("reason") == "CrashLoopBackOff":
+            return f"its home cannot be prepared ({waiting.get('message', '')})"
+        if waiting.get("reason") in WAITS_FOR:
+            return _lack(waiting)
     return ""
+
+
+def _lack(waiting: Json) -> str:
+    """What a container waits for. One whose image fails is in turns said to fail and to back off: here it is one."""
+    _, _, message = waiting.get("message", "").rpartition("ErrImagePull: ")
+    return WAITS_FOR[waiting["reason"]] + (f" ({message})" if message else "")
 
 
 def _lost(status: Json, container: Json) -> str:

@@ -25,7 +25,7 @@ from adapters.local.folder import Folder, Plot
 from adapters.local.session import FifoSession
 from orchestrator.errors import Broken, Busy, Gone, Refused
 from orchestrator.nouns import Agent, RunId
-from orchestrator.ports import Credentials, Pod
+from orchestrator.ports import Credentials, Pod, Restarts
 
 log = structlog.get_logger()
 
@@ -98,6 +98,10 @@ class LocalRuntime:
     def isolation(self, agent: Agent, *, run: RunId | None = None) -> str:
         """See `orchestrator.ports.Runtime`."""
         return "no isolation: a plain process on this machine, with your user's rights"
+
+    def restarts(self, run: RunId) -> Restarts:
+        """See `orchestrator.ports.Runtime`. Nothing but `start` starts a process again here."""
+        return Restarts()
 
     async def start(self, run: RunId, agent: Agent, *, again: bool = False) -> None:
         """See `orchestrator.ports.Runtime`. Nothing of the profile but its credential concerns a plain process."""

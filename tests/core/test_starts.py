@@ -1,12 +1,16 @@
-"""A process that is gone before anybody heard of it is made anew; and what it really is, is told once it is there."""
+"""One that is gone before anybody heard of it is made anew; what it really is, and that it died, is told when there."""
 
 from __future__ import annotations
+
+import asyncio
 
 import pytest
 
 from agent.wire import Command
 from orchestrator.errors import Gone
-from orchestrator.events import Housed
+from orchestrator.events import Housed, Restarted
+from orchestrator.nouns import RunId
+from orchestrator.ports import Restarts
 from orchestrator.run import run_id
 from tests.core.world import World
 from tests.fakes.runtime import FakePod
@@ -44,18 +48,6 @@ async def test_one_that_was_heard_of_is_lost() -> None:
         await world.until(lambda: f"its process is gone: {NO_ROOM}" in world.texts(world.place(run))[-1])
 
 
-async def test_one_that_is_to_stop_is_not_made_anew() -> None:
-    world = World()
-    world.runtime.busy = "no node yet"
-    async with world.life():
-        run, _ = await world.begin("hi")
-        await world.until(lambda: world.runtime.started)
-        await world.say("/stop", world.place(run))
-        world.runtime.fail("attach", *[Gone(NO_ROOM)] * 99)
-        await world.until(lambda: world.texts(world.place(run)))
-        assert "its process is gone" in world.texts(world.place(run))[-1]
-
-
 def told(world: World) -> list[str]:
     """Every isolation that was written down after a run was admitted."""
     return [entry.event.isolation for entry in world.store.entries if isinstance(entry.event, Housed)]
@@ -84,6 +76,36 @@ async def test_a_run_is_shown_as_what_it_really_is() -> None:
         world.runtime.pod(run).cut()
         await world.until(lambda: "microVM" in world.looks(place)[0].status)
     assert told(world) == ["gVisor", "microVM"]
+
+
+async def test_a_process_that_was_started_again_is_told_once_with_what_ended_it() -> None:
+    world = World(behave=silent)
+    async with world.life():
+        run, pod = await world.launch("hi")
+        for times in (1, 1, 2):
+            world.runtime.died[run] = Restarts(times, f"out of memory, {times}")
+            pod.cut()
+            await asyncio.sleep(1)
+            assert f"it was started again: out of memory, {times}" in status(world, run)
+    assert [e.event.times for e in world.store.entries if isinstance(e.event, Restarted)] == [1, 2]
+
+
+def status(world: World, run: RunId) -> str:
+    return world.looks(world.place(run))[0].status
+
+
+async def test_a_run_that_nobody_heard_of_is_stopped_at_once() -> None:
+    """It has no last words: its image cannot be had, or no node takes it."""
+    world = World()
+    world.runtime.busy = "its image cannot be had"
+    async with world.life():
+        run, place = await world.begin("hi")
+        await world.until(lambda: "its image cannot be had" in world.looks(place)[0].status)
+        asked = asyncio.get_running_loop().time()
+        await world.say("/stop", place)
+        await world.until(lambda: world.texts(place) and "stopped by" in world.texts(place)[-1])
+        await world.until(lambda: run in world.runtime.graves)
+        assert asyncio.get_running_loop().time() - asked < 5
 
 
 async def test_a_run_that_is_what_it_was_to_be_says_nothing_of_it() -> None:

@@ -43,7 +43,7 @@ from agent.wire import (
 )  # fmt: skip
 from orchestrator.errors import Broken, Busy, Gone, Trouble
 from orchestrator.nouns import Agent, RunId
-from orchestrator.ports import Pod
+from orchestrator.ports import Pod, Restarts
 
 BATCH = 100
 BUFFER = 1000
@@ -299,6 +299,7 @@ class FakeRuntime:
     def __init__(self, *, behave: Behave | None = None, clock: Callable[[], float] = time.time) -> None:
         self.behave = behave  # what pods made from now on do
         self.busy = ""  # the words that pods made from now on start with
+        self.died: dict[RunId, Restarts] = {}
         self.wall = ISOLATION  # what stands between pods made from now on and the machine
         self.started: list[RunId] = []  # every call of start()
         self.stopped: list[RunId] = []  # every call of stop()
@@ -311,6 +312,9 @@ class FakeRuntime:
     def isolation(self, agent: Agent, *, run: RunId | None = None) -> str:
         pod = self._pods.get(run) if run is not None else None
         return pod.isolation if pod is not None else self.wall
+
+    def restarts(self, run: RunId) -> Restarts:
+        return self.died.get(run, Restarts())
 
     async def start(self, run: RunId, agent: Agent, *, again: bool = False) -> None:
         self.started.append(run)
