@@ -115,9 +115,9 @@ async def tell(runtime: Runtime, count: int) -> Listener:
     return listener
 
 
-async def tell_on(runtime: Runtime, listener: Listener, count: int) -> None:
+async def tell_on(runtime: Runtime, listener: Listener, count: int, *, run: RunId = RUN) -> None:
     """Say everything up to this count to a run that may have heard the beginning, until it has heard it all."""
-    async with attached(runtime) as session:
+    async with attached(runtime, run) as session:
         await send_all(session, range(count))
         assert await listener.hear(session, counted(count))
 

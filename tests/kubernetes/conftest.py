@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from adapters.kubernetes import Door, Guest, KubernetesRuntime
-from orchestrator.nouns import RunId
+from adapters.kubernetes import Door, Guest, KubernetesRuntime, Warm
+from orchestrator.nouns import Agent, RunId
+from tests.contract.listener import AGENT
 from tests.kubeapi import KubeApi
 from tests.kubeapi.role import shipped_role
+from tests.kubernetes.spares import Live
 
 Open = Callable[[], AbstractAsyncContextManager[KubernetesRuntime]]
 
@@ -48,3 +51,21 @@ def new_life(door: Door) -> Open:
 async def runtime(new_life: Open) -> AsyncIterator[KubernetesRuntime]:
     async with new_life() as runtime:
         yield runtime
+
+
+@pytest.fixture
+def live(door: Door, monkeypatch: pytest.MonkeyPatch) -> Live:
+    """A life of the bot that keeps so many pods started ahead, and is quick about it."""
+    monkeypatch.setattr("adapters.kubernetes.pool.HOLD_SECONDS", 0.5)
+    monkeypatch.setattr("adapters.kubernetes.pool.FIT_SECONDS", 0.2)
+
+    def begin(
+        count: int, *, image: str = "agent:1", agent: Callable[[], Awaitable[Agent | None]] | None = None, **more: Any
+    ) -> KubernetesRuntime:
+        async def rehearsal() -> Agent | None:
+            return AGENT
+
+        warm = Warm(count, agent or rehearsal, **{"pause": 0.2, **more})
+        return KubernetesRuntime(door, Guest(image=image), warm=warm, grace_seconds=1.5, longest_pause=0.3)
+
+    return begin
