@@ -8,13 +8,16 @@ LOCKS := requirements/run.in requirements/test.in requirements/claude.in
 
 MANIFESTS := build/manifests
 
-.PHONY: run test check bench manifests image format lock clean
+.PHONY: run test hour check bench manifests image format lock clean
 
 run: $(VENV)/.run  ## start on the embedded default; nothing else is needed
 	@$(BIN)/python -m bot run
 
 test: $(VENV)/.test  ## the whole test suite
 	@$(BIN)/python -m pytest $(ARGS)
+
+hour: $(VENV)/.test  ## both chats for a whole simulated hour; ARMY_SEED=n for another one
+	@ARMY_WHOLE_HOUR=1 $(BIN)/python -m pytest -n 2 tests/hour $(ARGS)
 
 check: $(VENV)/.test  ## everything that is not a test: format, lint, types, import rules
 	@$(BIN)/ruff format --check .

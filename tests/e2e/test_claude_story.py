@@ -73,8 +73,8 @@ async def tool_runs(me: Person, run: str, words: str) -> None:
 async def test_a_day_with_claude(bot: Product, api: StubApi) -> None:
     me = bot.person()
     run = await me.launch("claude", "[[say: I look around.]] [[bash: echo found it]]")
-    looks = await turn_ends(me, run, "done: found it")
-    assert re.search(r"^done · \d+ s · 1 tool · \$0\.\d+", looks[0].text)
+    await turn_ends(me, run, "done: found it")
+    looks = await me.sees(run, lambda looks: re.search(r"^done · \d+ s · 1 tool · \$0\.\d+", looks[0].text))
     assert "I look around." in looks[0].text
 
     outbox = folder(bot).state / "outbox"

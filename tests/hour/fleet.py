@@ -7,6 +7,7 @@ and what was answered is written down with its time, and when each line was said
 from __future__ import annotations
 
 import asyncio
+import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -23,6 +24,10 @@ from tests.fakes.notes import MemoryNotes
 from tests.fakes.runtime import FakePod, FakeRuntime
 from tests.fakes.store import MemoryStore
 
+WHOLE = bool(os.environ.get("ARMY_WHOLE_HOUR"))
+"""Whether an hour is a whole one, as `make hour` takes it. Its first quarter, as in `make test`, shows most of it."""
+
+HOUR = 3600.0 if WHOLE else 900.0
 LINE_SECONDS = 0.1
 WORDS = ("look", "at", "the", "**test**", "and", "`run_it(now)`", "again,", "then", "mend", "what_is_broken", "now")
 

@@ -17,12 +17,11 @@ from orchestrator.run import run_id
 from tests.botapi import BotApi, Call, Chat, Person
 from tests.fakes.artifacts import MemoryArtifacts
 from tests.fakes.notes import MemoryNotes
-from tests.hour.fleet import Fleet, eventually, percentile, room
+from tests.hour.fleet import HOUR, Fleet, eventually, percentile, room
 
 pytestmark = [pytest.mark.looptime, pytest.mark.slow]
 
 RUNS = 5
-HOUR = 3600.0
 SEED = int(os.environ.get("ARMY_SEED", "1"))
 
 
