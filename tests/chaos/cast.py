@@ -10,7 +10,8 @@ import asyncio
 import contextlib
 import json
 import secrets
-from collections.abc import Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -54,6 +55,19 @@ async def prepare(data: Path, folder: Path) -> None:
             path.write_text(json.dumps(script))
             agent = Agent(name, "rehearsal", script=str(path), opening=f"opening of {name}")
             await database.store.keep_agent(agent)
+
+
+@asynccontextmanager
+async def stage(folder: Path, seed: int, agents: Sequence[str]) -> AsyncIterator[tuple[Product, Talker]]:
+    """A bot in whose chat somebody has launched these agents, in this order."""
+    print("CHAOS_SEED", seed)
+    await prepare(folder / "data", folder)
+    async with Product(folder / "data") as bot:
+        talker = Talker(bot, seed)
+        dice = talker.dice("launches")
+        for agent in agents:
+            await talker.launch(agent, dice)
+        yield bot, talker
 
 
 @dataclass

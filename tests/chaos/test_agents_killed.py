@@ -14,7 +14,7 @@ import pytest
 
 from adapters.local.folder import Folder
 from agent.agentd.group import read_note, started_at
-from tests.chaos.cast import Talker, prepare
+from tests.chaos.cast import stage
 from tests.chaos.truth import at_rest, check_disk, check_thread, settled
 from tests.product import Product
 
@@ -29,14 +29,9 @@ BOT_KILLS = 4
 @pytest.mark.xdist_group("chaos")
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_agentd_and_the_cli_are_killed_at_any_moment(tmp_path: Path, seed: int) -> None:
-    print("CHAOS_SEED", seed)
     began = time.monotonic()
-    await prepare(tmp_path / "data", tmp_path)
-    async with Product(tmp_path / "data") as bot:
-        talker = Talker(bot, seed)
-        dice = talker.dice("launches")
-        for agent in ("single", "single", "mixed", "mixed", "asking", "asking"):
-            await talker.launch(agent, dice)
+    agents = ("single", "single", "mixed", "mixed", "asking", "asking")
+    async with stage(tmp_path, seed, agents) as (bot, talker):
         async with asyncio.timeout(20):
             while len(bot.runs()) < len(talker.threads):  # noqa: ASYNC110 - a folder comes without a word
                 await asyncio.sleep(0.05)

@@ -10,7 +10,7 @@ from random import Random
 
 import pytest
 
-from tests.chaos.cast import Talker, prepare
+from tests.chaos.cast import stage
 from tests.chaos.truth import boards_are_true, check_disk, check_lobby, check_others, check_thread, read, settled
 from tests.product import Product
 
@@ -22,16 +22,9 @@ SEEDS = [int(os.environ.get("CHAOS_SEED", "1"))]
 @pytest.mark.xdist_group("chaos")
 @pytest.mark.parametrize("seed", SEEDS)
 async def test_the_bot_is_killed_at_any_moment(tmp_path: Path, seed: int) -> None:
-    print("CHAOS_SEED", seed)
     began = time.monotonic()
-    await prepare(tmp_path / "data", tmp_path)
-    async with Product(tmp_path / "data") as bot:
-        talker = Talker(bot, seed)
-        dice = talker.dice("launches")
-        for agent in ("single", "single", "mixed", "asking"):
-            await talker.launch(agent, dice)
-        doomed = await talker.launch("mixed", dice)
-        busy = [thread for thread in talker.threads if thread is not doomed]
+    async with stage(tmp_path, seed, ("single", "single", "mixed", "asking", "mixed")) as (bot, talker):
+        *busy, doomed = talker.threads
         async with asyncio.TaskGroup() as group:
             for thread in busy:
                 group.create_task(talker.talk(thread, pause=0.6))

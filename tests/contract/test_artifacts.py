@@ -16,6 +16,7 @@ from agent.wire import MAX_FILE, PIECE
 from orchestrator.errors import Broken, Gone, Refused
 from orchestrator.nouns import ArtifactId
 from orchestrator.ports import Artifacts
+from tests.contract.full import full_memory
 from tests.fakes.artifacts import MemoryArtifacts
 
 Opening = Callable[[], Awaitable[Artifacts]]
@@ -161,9 +162,8 @@ class TestMemoryArtifacts(ArtifactsContract):
     @contextmanager
     def failing(self, artifacts: Artifacts, tmp_path: Path, upload: str) -> Iterator[None]:
         assert isinstance(artifacts, MemoryArtifacts)
-        artifacts.fails = "The disk is full."
-        yield
-        artifacts.fails = ""
+        with full_memory(artifacts):
+            yield
 
 
 class TestDiskArtifacts(ArtifactsContract):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from adapters.sqlite import open_store
 from adapters.sqlite.notes import SqliteNotes
 from orchestrator.errors import Broken
 from orchestrator.ports import Notes
+from tests.contract.full import full_database, full_memory
 from tests.fakes.notes import MemoryNotes
 
 Opening = Callable[[], AbstractAsyncContextManager[Notes]]
@@ -93,19 +94,13 @@ class TestMemoryNotes(NotesContract):
     @pytest.fixture
     def opening(self, tmp_path: Path) -> Opening:
         notes = MemoryNotes()
-
-        @asynccontextmanager
-        async def opened() -> AsyncIterator[Notes]:
-            yield notes
-
-        return opened
+        return lambda: nullcontext(notes)
 
     @asynccontextmanager
     async def failing(self, notes: Notes) -> AsyncIterator[None]:
         assert isinstance(notes, MemoryNotes)
-        notes.fails = "The disk is full."
-        yield
-        notes.fails = ""
+        with full_memory(notes):
+            yield
 
 
 class TestSqliteNotes(NotesContract):
@@ -121,9 +116,8 @@ class TestSqliteNotes(NotesContract):
     @asynccontextmanager
     async def failing(self, notes: Notes) -> AsyncIterator[None]:
         assert isinstance(notes, SqliteNotes)
-        await notes._writer._db.execute_fetchall("PRAGMA max_page_count = 1")
-        yield
-        await notes._writer._db.execute_fetchall("PRAGMA max_page_count = 1000000")
+        async with full_database(notes._writer):
+            yield
 
     async def test_nobody_else_looks_into_it(self, tmp_path: Path) -> None:
         async with open_store(tmp_path / "store.db") as db:

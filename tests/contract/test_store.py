@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from pathlib import Path
 
 import pytest
@@ -33,6 +33,7 @@ from orchestrator.nouns import (
     Style,
 )  # fmt: skip
 from orchestrator.ports import Change, Store
+from tests.contract.full import full_database, full_memory
 from tests.fakes.store import MemoryStore
 
 Opening = Callable[[], AbstractAsyncContextManager[Store]]
@@ -341,19 +342,13 @@ class TestMemoryStore(StoreContract):
     @pytest.fixture
     def opening(self, tmp_path: Path) -> Opening:
         store = MemoryStore()
-
-        @asynccontextmanager
-        async def opened() -> AsyncIterator[Store]:
-            yield store
-
-        return opened
+        return lambda: nullcontext(store)
 
     @asynccontextmanager
     async def failing(self, store: Store) -> AsyncIterator[None]:
         assert isinstance(store, MemoryStore)
-        store.fails = "The disk is full."
-        yield
-        store.fails = ""
+        with full_memory(store):
+            yield
 
     async def test_what_no_disk_could_keep_is_not_kept_here_either(self, store: Store) -> None:
         with pytest.raises(TypeError):
@@ -373,6 +368,5 @@ class TestSqliteStore(StoreContract):
     @asynccontextmanager
     async def failing(self, store: Store) -> AsyncIterator[None]:
         assert isinstance(store, SqliteStore)
-        await store._writer._db.execute_fetchall("PRAGMA max_page_count = 1")
-        yield
-        await store._writer._db.execute_fetchall("PRAGMA max_page_count = 1000000")
+        async with full_database(store._writer):
+            yield

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 import pytest_asyncio
 from playwright.async_api import Browser, FilePayload, Page, expect
 
-from orchestrator.errors import Broken, Refused
+from orchestrator.errors import Broken, Refused, Trouble
 from orchestrator.nouns import Button, Message, Phase
 from tests.browser import BROWSER, PHONE, browser, shot, window
 from tests.web.stage import LOBBY, RUNS, Site, board, opened, question, row, until
@@ -108,11 +108,16 @@ async def test_words_survive_a_dead_bot_and_a_reload(browser: Browser) -> None:
     await context.close()
 
 
+async def write_in_vain(page: Page, site: Site, words: str, trouble: Trouble) -> None:
+    """Say something that the core does not take."""
+    await expect(page.get_by_text("What shall an agent do?")).to_be_visible()
+    site.trouble = trouble
+    await write(page, words)
+
+
 async def test_what_the_core_could_not_store_is_offered_again(browser: Browser, site: Site) -> None:
     async with window(browser, site.address) as (page, _):
-        await expect(page.get_by_text("What shall an agent do?")).to_be_visible()
-        site.trouble = Broken("The disk is full.")
-        await write(page, "keep this")
+        await write_in_vain(page, site, "keep this", Broken("The disk is full."))
         await expect(page.locator("#log .you")).to_contain_text("Not sent. The disk is full.")
         site.trouble = None
         await page.get_by_role("button", name="Send again").click()
@@ -123,9 +128,7 @@ async def test_what_the_core_could_not_store_is_offered_again(browser: Browser, 
 
 async def test_a_refusal_gives_the_words_back(browser: Browser, site: Site) -> None:
     async with window(browser, site.address) as (page, _):
-        await expect(page.get_by_text("What shall an agent do?")).to_be_visible()
-        site.trouble = Refused("This run has ended.")
-        await write(page, "too late")
+        await write_in_vain(page, site, "too late", Refused("This run has ended."))
         await expect(page.locator("#log .fault")).to_have_text("This run has ended.")
         await expect(page.get_by_role("alert")).to_have_text("This run has ended.")
         await expect(page.get_by_role("textbox", name="Message")).to_have_value("too late")
