@@ -73,7 +73,9 @@ def way(settings: Settings, environ: Mapping[str, str]) -> tuple[Door, Guest]:
     """Where the cluster is, and what all its agents have in common."""
     from adapters.kubernetes import Door, Guest  # noqa: PLC0415 - see above
 
-    door = Door.of(environ, namespace=settings.kube_namespace, context=settings.kube_context)
+    door = Door.of(
+        environ, namespace=settings.kube_namespace, context=settings.kube_context, kubeconfig=settings.kubeconfig
+    )
     guest = Guest(
         image=settings.agent_image or AGENT_IMAGE,
         runtime_class=settings.runtime_class,

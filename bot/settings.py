@@ -79,6 +79,7 @@ class Settings:
     web_token: Secret = Secret()
     alertmanager_token: Secret = Secret()
     runtime: str = "local"
+    kubeconfig: str = ""
     kube_context: str = ""
     kube_namespace: str = "claude-agents"
     runtime_class: str = "kata-fc"

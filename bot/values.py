@@ -190,6 +190,7 @@ PARSERS: Mapping[str, Callable[[str], Any]] = {
     "WEB_TOKEN": _one_word,
     "ALERTMANAGER_TOKEN": _one_word,
     "RUNTIME": _runtime,
+    "KUBECONFIG": _text,
     "KUBE_CONTEXT": _text,
     "KUBE_NAMESPACE": _namespace,
     "RUNTIME_CLASS": _class,

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -40,13 +41,12 @@ class Door:
     in_cluster: bool = False
 
     @classmethod
-    def of(cls, environ: Mapping[str, str], *, namespace: str, context: str) -> Door:
-        """The door that this environment leads to."""
-        kubeconfig = environ.get("KUBECONFIG", "") or str(
-            Path(environ.get("HOME", "~"), ".kube", "config").expanduser()
-        )
+    def of(cls, environ: Mapping[str, str], *, namespace: str, context: str, kubeconfig: str) -> Door:
+        """The door that this environment leads to; without a kubeconfig, kubectl's own. It may be several, as there."""
+        home = Path(environ.get("HOME", "~"))
+        paths = kubeconfig.split(os.pathsep) if kubeconfig else [str(home / ".kube" / "config")]
         inside = bool(environ.get("KUBERNETES_SERVICE_HOST")) and not context
-        return cls(namespace, context, kubeconfig, in_cluster=inside)
+        return cls(namespace, context, os.pathsep.join(map(os.path.expanduser, paths)), in_cluster=inside)
 
     def __str__(self) -> str:
         """For people."""

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from bot.dotenv import read_dotenv
 from bot.mistakes import Mistakes
 from bot.reading import load_settings, read_settings
+from bot.runtimes import way
 from bot.settings import NAMES, Bind, Secret, Settings, guest_environment, held_credentials
 from bot.values import PARSERS
 
@@ -150,13 +151,23 @@ def test_probable_typos_are_named_and_strangers_left_alone() -> None:
     (told,) = mistakes({}, "MAX_RUN=3")
     assert "MAX_RUNS" in told
     strangers = {
-        "KUBECONFIG": "a",
         "KUBE_EDITOR": "vi",
         "DISCORD_WEBHOOK": "x",
         "ANTHROPIC_AUTH_TOKEN": "b",
         "TERM": "dumb",
     }
     assert read_settings(strangers) == Settings()
+
+
+def test_the_way_to_the_cluster_is_a_setting_like_any_other() -> None:
+    environ = {"HOME": "/home/ann"}
+
+    def leads(dotenv: str, **more: str) -> str:
+        return way(read_settings({**environ, **more}, dotenv), {**environ, **more})[0].kubeconfig
+
+    assert leads("") == "/home/ann/.kube/config"
+    assert leads("KUBECONFIG=/etc/rancher/k3s/k3s.yaml") == "/etc/rancher/k3s/k3s.yaml"
+    assert leads("KUBECONFIG=/a", KUBECONFIG="/b:/c") == "/b:/c"
 
 
 def test_the_environment_wins_even_when_empty() -> None:
