@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
+
 from adapters.telegram.chat import TelegramChat
-from orchestrator.errors import Refused, Trouble
-from orchestrator.nouns import Conversation, Inbound
-from tests.botapi import ROOMY, BotApi, Limits, Person
+from orchestrator.errors import Broken, Refused, Trouble
+from orchestrator.nouns import Conversation, Inbound, Message
+from tests.botapi import ROOMY, BotApi, Kind, Limits, Person
 from tests.botapi.world import Chat, Standing
 from tests.fakes.artifacts import MemoryArtifacts
 from tests.fakes.notes import MemoryNotes
 
 GROUP = -1001000000007
 ANN = 7
+HELLO = Message(text="hello")
+LOST = [Kind.CUT_AFTER, Kind.MALFORMED, Kind.CUT_BEFORE, Kind.PROXY]
+"""After these nobody knows whether the request was done."""
 
 
 class Core:
@@ -139,4 +144,11 @@ async def quietly(trouble: type[Trouble], request: Any) -> None:
     raise AssertionError(f"no {trouble.__name__}")
 
 
-__all__ = ["ANN", "GROUP", "Core", "Refused", "Scene", "last", "quietly", "scene", "until"]
+async def broken(request: Awaitable[object], *, unsure: bool = True) -> None:
+    """It fails, and says whether it may have been done all the same."""
+    with pytest.raises(Broken) as caught:
+        await request
+    assert caught.value.unsure is unsure
+
+
+__all__ = ["ANN", "GROUP", "HELLO", "LOST", "Core", "Refused", "Scene", "broken", "last", "quietly", "scene", "until"]
