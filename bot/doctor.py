@@ -1,4 +1,4 @@
-"""`python -m bot doctor`: looks at everything that can be wrong and says what to do. It starts nothing.
+"""`python -m bot doctor` and `/doctor`: looks at everything that can be wrong and says what to do. It starts nothing.
 
 Opening the store brings one of an older version to today's shape, as a start would. Platforms are asked and never
 listened to, so that a bot that runs meanwhile goes on hearing.
@@ -13,7 +13,7 @@ import shutil
 import socket
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 from adapters.discord.checkup import asking
@@ -43,16 +43,30 @@ async def examine(settings: Settings, environ: Mapping[str, str]) -> list[Findin
         _port(settings),
         *_model(settings, environ),
     ]
+    return [*here, *await _elsewhere(settings, environ)]
+
+
+async def examine_alive(settings: Settings, environ: Mapping[str, str], database: Database) -> list[Finding]:
+    """The same from within a bot that runs: what it holds itself, its data and its port, is not asked for."""
+    here = [_disk(settings.data_dir), *await _aside(database), *_model(settings, environ)]
+    return [*here, *await _elsewhere(settings, environ)]
+
+
+async def _elsewhere(settings: Settings, environ: Mapping[str, str]) -> Iterable[Finding]:
     there = await asyncio.gather(_cluster(settings, environ), _telegram(settings), _discord(settings))
-    return [*here, *itertools.chain.from_iterable(there)]
+    return itertools.chain.from_iterable(there)
+
+
+def _disk(folder: Path) -> Finding:
+    free = shutil.disk_usage(folder).free
+    return Finding("disk", f"{free / (1 << 30):.1f} GiB free in {folder}", good=free > ROOM_BYTES)
 
 
 def _data(folder: Path) -> Iterator[Finding]:
     if not folder.exists():
         yield Finding("data", f"{folder} is not there yet; the first start makes it", good=True)
         return
-    free = shutil.disk_usage(folder).free
-    yield Finding("disk", f"{free / (1 << 30):.1f} GiB free in {folder}", good=free > ROOM_BYTES)
+    yield _disk(folder)
     if not os.access(folder, os.W_OK):
         yield Finding("data", f"{folder} cannot be written by this user; set DATA_DIR", good=False, grave=True)
         return

@@ -12,12 +12,14 @@ import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 
 import structlog
 
 from adapters.disk import open_artifacts
 from adapters.sqlite import Database, open_store
 from bot.chats import open_chats
+from bot.doctor import examine_alive
 from bot.listener import application, listening
 from bot.lock import only_bot
 from bot.metrics import RoomMetrics
@@ -93,6 +95,7 @@ async def opened(settings: Settings, environ: Mapping[str, str]) -> AsyncIterato
                 unavailable=ground.unavailable,
                 boards=(RUNS_TAB,),
             ),
+            examine=partial(examine_alive, settings, environ, database),
         )
         app = application(
             ready=room.ready.is_set,

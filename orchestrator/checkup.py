@@ -23,8 +23,13 @@ class Finding:
     good: bool
     grave: bool = False
 
+    @property
+    def mark(self) -> str:
+        """How it is, at a glance."""
+        return "✓" if self.good else "✗" if self.grave else "·"
+
     def __str__(self) -> str:
-        return f"{'✓' if self.good else '✗' if self.grave else '·'} {self.what:12} {self.words}"
+        return f"{self.mark} {self.what:12} {self.words}"
 
 
 def counted(expiry: Expiry, *, now: float) -> Finding:

@@ -14,6 +14,7 @@ COMMANDS: tuple[tuple[str, str, str], ...] = (
     ("interrupt", "", "stop only what the agent is doing now; the session goes on"),
     ("runs", "", "the dashboard: every live run, kept up to date"),
     ("logs", "[n]", "the last n events of this thread's run, or all of them as a file"),
+    ("doctor", "", "look at everything that can be wrong, and say what to do"),
     ("help", "", "what can be done here"),
 )
 """Name, arguments, and help in one line."""

@@ -16,6 +16,7 @@ import structlog
 from orchestrator import view
 from orchestrator.board import PAST, Boards
 from orchestrator.desk import Desk
+from orchestrator.doctor import Doctor, Examine, nothing
 from orchestrator.drive import Drive
 from orchestrator.errors import Broken, Refused, Trouble
 from orchestrator.events import Ended, Launched
@@ -64,6 +65,7 @@ class Orchestrator:
         gate: Gate,
         clock: Clock,
         rules: Rules,
+        examine: Examine = nothing,
     ) -> None:
         self._store = store
         self._notes = notes
@@ -73,6 +75,7 @@ class Orchestrator:
         self._gate = gate
         self._clock = clock
         self._rules = rules
+        self._examine = examine
         self._desk: Desk | None = None
         self._boards: Boards | None = None
         self._mend = asyncio.Event()
@@ -132,13 +135,13 @@ class Orchestrator:
             log.info("recovered", runs=len(roster.live))
             boards.past = await self._past()
             await boards.recover(self._rules.boards)
-            self._desk = self._opened(roster, boards, office)
+            self._desk = self._opened(roster, boards, office, group)
             self.ready.set()
             for chat in self._chats.values():
                 group.create_task(self._serve(chat), name=f"chat {chat.platform}")
             await self._keep(roster, boards, office)
 
-    def _opened(self, roster: Roster, boards: Boards, office: PostOffice) -> Desk:
+    def _opened(self, roster: Roster, boards: Boards, office: PostOffice, group: asyncio.TaskGroup) -> Desk:
         store, replies = self._store, Replies(store=self._store, office=office)
         launches = Launches(
             store=store,
@@ -156,6 +159,7 @@ class Orchestrator:
             replies=replies,
             launches=launches,
             offers=Offers(store=store, roster=roster, replies=replies, launches=launches),
+            doctor=Doctor(examine=self._examine, store=store, office=office, group=group),
         )
 
     async def _serve(self, chat: Chat) -> None:

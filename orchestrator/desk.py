@@ -14,6 +14,7 @@ from agent.wire import Asked
 from orchestrator import commands
 from orchestrator import events as ev
 from orchestrator.board import Boards
+from orchestrator.doctor import Doctor
 from orchestrator.errors import Refused, Trouble
 from orchestrator.gate import Gate
 from orchestrator.launches import Launches
@@ -49,6 +50,7 @@ class Desk:
         replies: Replies,
         launches: Launches,
         offers: Offers,
+        doctor: Doctor,
     ) -> None:
         self._gate = gate
         self._store = store
@@ -58,6 +60,7 @@ class Desk:
         self._replies = replies
         self._launches = launches
         self._offers = offers
+        self._doctor = doctor
 
     async def receive(self, inbound: Inbound) -> None:
         """Take what a person did; it is stored when this returns. See `orchestrator.ports.Receive`."""
@@ -178,6 +181,8 @@ class Desk:
                 await self._boards.post(inbound.where, once=inbound.key)
             case "logs":
                 await self._logs(inbound, typed.rest)
+            case "doctor":
+                await self._doctor.answer(inbound)
             case "start" if typed.rest.startswith(DEEP_LINK):
                 await self._launches.confirm(inbound, typed.rest.removeprefix(DEEP_LINK))
             case "help" | "start":

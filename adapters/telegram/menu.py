@@ -29,6 +29,7 @@ GERMAN = {
     "interrupt": "hält nur an, was der Agent gerade tut; die Sitzung geht weiter",
     "runs": "die Übersicht: alle laufenden Agenten, immer aktuell",
     "logs": "[n]: die letzten n Ereignisse dieses Laufs, oder alle als Datei",
+    "doctor": "sieht nach allem, was nicht in Ordnung sein kann, und sagt, was zu tun ist",
     "help": "was man hier tun kann",
 }
 MOST_ABOUT = 256

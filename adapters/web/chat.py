@@ -18,6 +18,7 @@ COMMANDS = (
     ("/interrupt", "stop what the agent is doing now, and keep the run"),
     ("/runs", "every live run"),
     ("/logs", "the last events of this run: /logs [n]"),
+    ("/doctor", "look at everything that can be wrong"),
     ("/help", "what can be done here"),
 )
 

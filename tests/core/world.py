@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from agent import wire
 from agent.wire import Command
 from orchestrator.core import Orchestrator, Rules
+from orchestrator.doctor import Examine, nothing
 from orchestrator.gate import Gate, Rule
 from orchestrator.nouns import Agent, Conversation, File, Inbound, Limits, Message, MessageId, Pace, Person, RunId
 from orchestrator.post import PostOffice
@@ -62,6 +63,7 @@ class World:
     runtime: FakeRuntime = field(default_factory=FakeRuntime)
     chat: FakeChat = field(default_factory=lambda: FakeChat("fake"))
     other: FakeChat = field(default_factory=lambda: FakeChat("other"))
+    examine: Examine = nothing
     said: int = 0
     _room: Orchestrator | None = field(default=None, init=False)
 
@@ -88,6 +90,7 @@ class World:
             ),
             clock=lambda: 1_000_000.0 + loop.time(),
             rules=self.rules,
+            examine=self.examine,
         )
         task = asyncio.create_task(room.run())
         await self.until(lambda: room.ready.is_set() or task.done())

@@ -13,7 +13,7 @@ from tests.e2e.cast import keep, rehearsed
 from tests.e2e.door import command
 from tests.kubeapi import KubeApi
 from tests.kubeapi.role import shipped_role
-from tests.product import Look, Product
+from tests.product import LOBBY, Look, Product
 
 WAIT = 60.0
 ASKING: list[list[dict[str, object]]] = [
@@ -147,6 +147,19 @@ async def test_a_pod_that_is_lost_while_it_comes_is_made_anew(api: KubeApi, tmp_
         (other,) = api.node.lives()
         assert other.uid != life.uid
         assert "ended" not in told(await me.looks(place))
+
+
+async def test_the_doctor_in_the_chat_looks_from_within_and_counts_down(api: KubeApi, tmp_path: Path) -> None:
+    env = api.settings(tmp_path / "kubeconfig") | {"CREDENTIALS_EXPIRE": "token=2099-01-01"}
+    async with Product(tmp_path / "var", env=env) as bot:
+        me = bot.person()
+        await me.say(LOBBY, "/doctor")
+        looks = await me.sees(LOBBY, lambda looks: "the bot may do what it needs" in told(looks), seconds=WAIT)
+        assert "the cluster would take an agent's pod" in told(looks)
+        assert "until 2099-01-01" in told(looks)
+        assert "no TELEGRAM_TOKEN" in told(looks)
+        assert "Another bot" not in told(looks), "it is itself the one that has the data and the port"
+        assert "in use" not in told(looks)
 
 
 async def test_the_doctor_looks_at_the_cluster(api: KubeApi, tmp_path: Path) -> None:
