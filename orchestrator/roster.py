@@ -16,12 +16,13 @@ import structlog
 from orchestrator import events as ev
 from orchestrator.drive import PAUSES, Drive
 from orchestrator.errors import Trouble
+from orchestrator.fold import fold
 from orchestrator.keys import at_seat, moved, seatless
 from orchestrator.letters import passes
 from orchestrator.nouns import Conversation, Letter, RunId
 from orchestrator.ports import Change, Runtime, Store
 from orchestrator.post import PostOffice
-from orchestrator.run import SYSTEM, State, Waiting, command_id, fold, opened
+from orchestrator.run import SYSTEM, State, Waiting, command_id, opened
 from orchestrator.runs import Clock, Draft, LiveRun, load
 from orchestrator.tasks import patiently
 from orchestrator.view import span

@@ -14,12 +14,13 @@ from dataclasses import dataclass, field, replace
 from orchestrator import view
 from orchestrator.errors import Broken
 from orchestrator.events import Entry, Event
+from orchestrator.fold import fold
 from orchestrator.keys import at_seat, page_key
 from orchestrator.letters import receipts, speak
 from orchestrator.nouns import Conversation, Letter, Message, Phase, RunId, Sign, Standing, Typing
 from orchestrator.ports import Change, Sent, Store
 from orchestrator.post import PostOffice
-from orchestrator.run import State, fold
+from orchestrator.run import State
 from orchestrator.tasks import to_the_end
 from orchestrator.view import Moment
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from agent import wire
 from agent.wire import Command
 from orchestrator import events as ev
+from orchestrator.fold import fold
 from orchestrator.nouns import Button, Message, Phase, Row, RunId
-from orchestrator.run import LOG_LINES, State, fold
+from orchestrator.run import LOG_LINES, State
 from tests.core.test_run import LAUNCHED, RUN
 from tests.core.world import World
 from tests.fakes.runtime import FakePod

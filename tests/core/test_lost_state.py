@@ -11,8 +11,9 @@ from agent import wire
 from agent.wire import Command
 from orchestrator import events as ev
 from orchestrator.core import Rules
+from orchestrator.fold import fold
 from orchestrator.nouns import Conversation, RunId
-from orchestrator.run import State, fold
+from orchestrator.run import State
 from tests.core.test_run import LAUNCHED, ME, RUN
 from tests.core.world import World
 from tests.fakes.runtime import FakePod

@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from agent import wire
 from orchestrator import events as ev
+from orchestrator.fold import fold
 from orchestrator.letters import fenced, plain, speak
 from orchestrator.nouns import Agent, Conversation, File, Person, Phase, RunId
-from orchestrator.run import LOG_LINES, TEXT_KEPT, State, fold, start_of, upload_name
+from orchestrator.run import LOG_LINES, TEXT_KEPT, State, start_of, upload_name
 from orchestrator.view import Moment, dollars, page, row, span
 
 RUN = RunId("rabc")
