@@ -1,6 +1,6 @@
 """Carry one run from its launch to its end. Exactly one task does this per run.
 
-Opens the place to talk, starts the pod, attaches, sends what the agent has not heard, records what it reports, and
+Sees to a place to talk, starts the pod, attaches, sends what the agent has not heard, records what it reports, and
 attaches again for as long as it takes. Everything it does may be done twice; what happened once is in the journal.
 """
 
@@ -18,12 +18,13 @@ from agent.wire import Beat, Command, Frame, Resume, TextSoFar
 from orchestrator import events as ev
 from orchestrator.errors import Broken, Busy, Gone, Refused
 from orchestrator.letters import bare_end, speak
-from orchestrator.nouns import Conversation, File
+from orchestrator.nouns import File
 from orchestrator.pipe import sift
 from orchestrator.ports import Artifacts, Runtime, Session, Store
 from orchestrator.post import PostOffice
 from orchestrator.run import State, opened, upload_name
 from orchestrator.runs import Clock, Draft, LiveRun, Tell
+from orchestrator.seats import Seats
 from orchestrator.tasks import each_within, until_first, woken
 
 log = structlog.get_logger()
@@ -36,9 +37,6 @@ HEARD_SECONDS = 20.0
 
 RESUME_SECONDS = 5.0
 """Frames that are missing are asked for no more often than this."""
-
-SEAT_SECONDS = 1.0
-"""A run gets its home first; a further place waits for it."""
 
 STOP_SECONDS = 40.0
 """An agent that was told to stop has so long to say its last words."""
@@ -63,13 +61,13 @@ class Drive:
         self._runtime = runtime
         self._store = store
         self._artifacts = artifacts
-        self._office = office
+        self._seats = Seats(office)
         self._clock = clock
 
     async def carry(self, run: LiveRun) -> None:
         """Return when the run has ended. A defect in here ends this run, visibly, and no other."""
         try:
-            await until_first(self._live(run), self._seat(run))
+            await until_first(self._live(run), self._seats.further(run))
         except Exception as error:
             log.exception("a defect ended a run", run=run.id)
             words = f"a defect in the bot ended this run ({type(error).__name__}); its log has the details"
@@ -80,7 +78,7 @@ class Drive:
                 await self.end(run, "failed", words, tell=bare_end)
 
     async def _live(self, run: LiveRun) -> None:
-        await self._open(run)
+        await self._seats.first(run)
         while not run.state.admitted and not run.state.stop and not run.state.ended:
             await woken(run.wake, None)
         begun = asyncio.get_running_loop().time()  # in this life: while the bot was down, nothing could start
@@ -126,83 +124,6 @@ class Drive:
             except Broken as error:
                 run.now(words=str(error))
                 await asyncio.sleep(1)
-
-    # --- a place to talk ---------------------------------------------------------------------------------------------
-
-    async def _open(self, run: LiveRun) -> None:
-        failures = 0
-        while run.state.where is None and not run.state.ended:
-            launched = run.state.launched
-            assert launched is not None
-            try:
-                where = await self._place(run, launched)
-                await run.write(lambda state, where=where: _opening(state, where))  # type: ignore[misc]
-            except (Busy, Broken, TimeoutError) as error:
-                failures += 1
-                pause = error.seconds if isinstance(error, Busy) else PAUSES[min(failures, len(PAUSES) - 1)]
-                log.warning("no thread yet", run=run.id, why=str(error), again_in=pause)
-                await woken(run.wake, pause)
-
-    async def _place(self, run: LiveRun, launched: ev.Launched) -> Conversation:
-        """A thread of its own; a run that is stopped before it got one stays where it was launched."""
-        found: list[Conversation] = []
-
-        async def thread() -> None:
-            try:
-                found.append(await self._thread(launched.origin, launched.title, key=run.id))
-            except (Gone, Refused) as why:
-                log.warning("no thread to be had, the run stays where it was launched", run=run.id, why=str(why))
-
-        async def stopped() -> None:
-            while not run.state.stop:
-                await woken(run.wake, None)
-
-        await until_first(thread(), stopped())
-        return found[0] if found else launched.origin
-
-    async def _thread(self, origin: Conversation, title: str, *, key: str) -> Conversation:
-        place = await self._office.errand(origin, lambda chat: chat.open(origin, title, key=key))
-        assert isinstance(place, Conversation)
-        return place
-
-    async def _seat(self, run: LiveRun) -> None:
-        """Give the run a place in each chat from which somebody wants to follow it, for as long as it lives."""
-        failures = 0
-        while True:
-            origin = next(iter(run.state.watching.values()), None) if run.state.seated else None
-            if origin is None:
-                await woken(run.watched, SEAT_SECONDS if run.state.watching else None)
-                continue
-            assert run.state.launched is not None
-            try:
-                where = await self._thread(origin, run.state.launched.title, key=f"{run.id}@{run.state.seated}")
-            except (Gone, Refused) as why:
-                log.warning("no thread to be had, the run is shown where it was asked for", run=run.id, why=str(why))
-                where = origin
-            except (Busy, Broken, TimeoutError) as error:
-                failures += 1
-                pause = error.seconds if isinstance(error, Busy) else PAUSES[min(failures, len(PAUSES) - 1)]
-                log.warning("no further thread yet", run=run.id, why=str(error), again_in=pause)
-                await asyncio.sleep(pause)
-                continue
-            except Exception:
-                log.exception("a defect kept a run from getting a further place", run=run.id, again_in=PAUSES[-1])
-                await asyncio.sleep(PAUSES[-1])
-                continue
-            failures = 0
-            await self._sit(run, where)
-
-    async def _sit(self, run: LiveRun, where: Conversation) -> None:
-        def decide(state: State) -> Draft | None:
-            if state.ended or where.platform not in state.watching:
-                return None
-            return Draft([opened(state, where)])
-
-        try:
-            await run.write(decide)
-        except Broken as error:
-            log.warning("a further place is not written down yet", run=run.id, why=str(error))
-            await asyncio.sleep(PAUSES[-1])
 
     # --- the connection ----------------------------------------------------------------------------------------------
 
@@ -354,10 +275,6 @@ async def _at_least_one(parts: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
         yield part
     if empty:
         yield b""
-
-
-def _opening(state: State, where: Conversation) -> Draft | None:
-    return Draft([opened(state, where)]) if state.where is None and not state.ended else None
 
 
 def _show(run: LiveRun, live: wire.Live) -> None:
