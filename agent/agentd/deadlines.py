@@ -17,6 +17,7 @@ class Deadlines:
     backoff: float = 0.2  # before the first new start; doubles with each death
     longest_backoff: float = 30.0
     grace: float = 20.0  # for a reader to come back for the end of the story
+    part: float = 1.0  # for somebody to take what agentd prints before it leaves
     room: float = 10.0  # between two looks at what the pod has taken of its disk, at the least
 
     def times(self, pace: float) -> Deadlines:

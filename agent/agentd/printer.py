@@ -19,6 +19,8 @@ from agent.wire import BEAT_SECONDS, Beat, Malformed, Resume, TextSoFar, line_of
 CHUNK = 64 << 10
 LIVE_SECONDS = 0.05
 NOTE_SECONDS = 1.0
+LOG_BYTES = 8 << 20
+"""So much of what is printed a node keeps for sure: at ten MiB it begins another log."""
 
 
 class Printer:
@@ -33,7 +35,7 @@ class Printer:
         self._patience = patience
         self._note = note
         self._noted = 0.0
-        self._cursor = self._last_cursor()
+        self._cursor = self._begun = self._last_cursor()  # from there on this life has printed everything
         self._chunk = memoryview(b"\n")  # closes what a former life left torn
         self._whole = True  # a line ends where the chunk ends
         self._lasting = False  # the chunk is of the journal; a beat is taken by whoever drains stdout, for ever
@@ -50,14 +52,9 @@ class Printer:
 
     def resume(self, resume: Resume) -> None:
         """Print everything after what this reader has, once more."""
-        after = resume.after if resume.epoch == self._journal.epoch else 0
-        self._cursor = self._journal.offset_after(after)
-        self.confirmed = after
-        if not self._whole:  # the reader gets a torn line, which it drops, rather than two in one
-            self._chunk, self._whole = memoryview(bytes(self._chunk) + b"\n"), True
+        self.confirmed = resume.after if resume.epoch == self._journal.epoch else 0
         self._beat = True
-        self.moved = time.monotonic()
-        self._news.set()
+        self._go_to(self._journal.offset_after(self.confirmed))
 
     def follow(self) -> None:
         """The journal has grown: what was live is history now."""
@@ -72,6 +69,28 @@ class Printer:
     def beat(self) -> None:
         """Say that agentd lives."""
         self._beat = True
+        self._news.set()
+
+    async def part(self, *, patience: float) -> None:
+        """Print what is left to print; once more all that no reader is known to have, if the log may not hold it.
+
+        Who was away reads that log, and it is of one container's life only. Returns when everything was taken, or
+        nobody has taken anything for so long.
+        """
+        wanted = self._journal.offset_after(self.confirmed)
+        if wanted < self._begun or self._journal.size - wanted > LOG_BYTES:
+            self._go_to(wanted)
+        self.moved = time.monotonic()
+        while self._chunk or self._cursor < self._journal.size:
+            if time.monotonic() - self.moved > patience:
+                return
+            await asyncio.sleep(0.01)
+
+    def _go_to(self, offset: int) -> None:
+        self._cursor = self._begun = offset
+        if not self._whole:  # the reader gets a torn line, which it drops, rather than two in one
+            self._chunk, self._whole = memoryview(bytes(self._chunk) + b"\n"), True
+        self.moved = time.monotonic()
         self._news.set()
 
     async def _beats(self) -> None:

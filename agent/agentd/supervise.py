@@ -125,9 +125,11 @@ class Life:
             ending = await self._until_over()
             await end_adopted()
             if ending == LEAVE:
+                await self._printer.part(patience=self._deadlines.part)
                 return LEFT
             await self._finish(ending)
         await self._linger()
+        await self._printer.part(patience=self._deadlines.part)
         return 0
 
     async def _catch_up(self) -> None:
