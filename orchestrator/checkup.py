@@ -26,7 +26,7 @@ class Finding:
     @property
     def mark(self) -> str:
         """How it is, at a glance."""
-        return "✓" if self.good else "✗" if self.grave else "·"
+        return "✓" if self.good else "✗" if self.grave else "⚠"
 
     def __str__(self) -> str:
         return f"{self.mark} {self.what:12} {self.words}"

@@ -31,7 +31,7 @@ async def test_it_looks_and_says_what_it_found_in_the_same_message() -> None:
         await world.until(lambda: world.looks(LOBBY)[0].status == "1 to look at")
         text = world.looks(LOBBY)[0].text
         assert "- ✓ **disk** 3 GiB free in /var" in text
-        assert "· **credential** \\*The login\\* is good for 3 days" in text, "what is found is no markdown"
+        assert "⚠ **credential** \\*The login\\* is good for 3 days" in text, "what is found is no markdown"
 
 
 async def test_asked_twice_it_looks_once_more_afterwards() -> None:

@@ -73,7 +73,7 @@ async def test_a_wrong_token(api: Discord) -> None:
 async def test_nobody_answers(api: Discord) -> None:
     await api.down()
     (found,) = await findings(api)
-    assert str(found) == f"· discord      Discord could not be reached (ClientConnectorError). {NO_WAY}"
+    assert str(found) == f"⚠ discord      Discord could not be reached (ClientConnectorError). {NO_WAY}"
 
 
 async def test_discord_has_trouble_of_its_own(api: Discord) -> None:
@@ -85,18 +85,18 @@ async def test_discord_has_trouble_of_its_own(api: Discord) -> None:
 async def test_a_network_that_goes_meanwhile_is_no_server_that_is_missing(api: Discord) -> None:
     api.fail("GET /guilds/{}", Fault.cut(), times=9)
     (found,) = await said(api)
-    assert found == f"· discord      Discord could not be reached (ServerDisconnectedError). {NO_WAY}"
+    assert found == f"⚠ discord      Discord could not be reached (ServerDisconnectedError). {NO_WAY}"
 
 
 async def test_one_who_asks_too_often_is_told_when_to_ask_again(api: Discord) -> None:
     api.fail("GET /guilds/{}", Fault.busy(7))
-    assert await said(api) == ["· discord      Discord asks for patience. Try again in 7 s"]
+    assert await said(api) == ["⚠ discord      Discord asks for patience. Try again in 7 s"]
 
 
 async def test_an_answer_that_never_comes_is_waited_for_not_too_long(api: Discord) -> None:
     api.fail("GET /guilds/{}", Fault.hang())
     began = asyncio.get_running_loop().time()
-    assert await said(api) == ["· discord      Discord did not answer all questions within 10 s; try again."]
+    assert await said(api) == ["⚠ discord      Discord did not answer all questions within 10 s; try again."]
     assert asyncio.get_running_loop().time() - began < SECONDS + 1
 
 
@@ -121,7 +121,7 @@ async def test_a_server_without_the_bot(api: Discord) -> None:
     assert await said(api, guilds=[api.guild.id, 4711]) == [
         f"✓ discord      “home” ({api.guild.id}): {ALL_WELL}",
         (
-            "· discord      the bot is not in server 4711 of DISCORD_ALLOWED_GUILDS: open its install link from the "
+            "⚠ discord      the bot is not in server 4711 of DISCORD_ALLOWED_GUILDS: open its install link from the "
             "developer portal and choose that server, or take the entry out"
         ),
     ]
@@ -133,7 +133,7 @@ async def test_a_permission_that_the_bot_lacks_in_the_server(api: Discord, lacki
         role.permissions &= ~Permission[lacking.upper()]
     assert await said(api) == [
         (
-            f"· discord      “home” ({api.guild.id}): the bot lacks {NEEDED[lacking]}. Give its role this in the "
+            f"⚠ discord      “home” ({api.guild.id}): the bot lacks {NEEDED[lacking]}. Give its role this in the "
             "server's settings, under Roles"
         )
     ]
@@ -144,7 +144,7 @@ async def test_a_bot_with_no_right_but_to_be_there(api: Discord) -> None:
         role.permissions = 0
     assert await said(api) == [
         (
-            f"· discord      “home” ({api.guild.id}): the bot lacks View Channels, Send Messages, Create Public "
+            f"⚠ discord      “home” ({api.guild.id}): the bot lacks View Channels, Send Messages, Create Public "
             "Threads, Send Messages in Threads, Manage Threads, Manage Messages, Pin Messages, Attach Files, Read "
             "Message History, Add Reactions. Give its role these in the server's settings, under Roles"
         )
@@ -168,12 +168,12 @@ async def test_a_channel_in_which_the_bot_may_less(api: Discord) -> None:
     api.forbid(room, Permission.SEND_MESSAGES, Permission.ATTACH_FILES)
     assert await said(api, channels=[room.id, forum.id]) == [
         (
-            f"· discord      {named(api, room)}: the bot lacks Send Messages, Attach Files. Give its role these in the "
+            f"⚠ discord      {named(api, room)}: the bot lacks Send Messages, Attach Files. Give its role these in the "
             "channel's settings"
         ),
         f"✓ discord      {named(api, forum)}: {ALL_WELL}",
         (
-            f"· discord      {named(api, forum)}: the forum lacks the tags running, waiting, failed, done, by which "
+            f"⚠ discord      {named(api, forum)}: the forum lacks the tags running, waiting, failed, done, by which "
             "its posts show how their runs stand. Make them in the forum's settings, or give the bot Manage Channels "
             "there"
         ),
@@ -207,7 +207,7 @@ async def test_channels_in_which_no_run_can_be(api: Discord) -> None:
     voice.kind = 2
     assert await said(api, channels=[voice.id]) == [
         (
-            f"· discord      {named(api, voice)} is neither a text channel nor a forum: no run can have a thread "
+            f"⚠ discord      {named(api, voice)} is neither a text channel nor a forum: no run can have a thread "
             "there. Take another"
         )
     ]
@@ -216,7 +216,7 @@ async def test_channels_in_which_no_run_can_be(api: Discord) -> None:
 async def test_a_channel_that_does_not_exist(api: Discord) -> None:
     assert await said(api, channels=[4711]) == [
         (
-            "· discord      channel 4711 of DISCORD_ALLOWED_CHANNELS does not exist in the allowed servers, or the bot "
+            "⚠ discord      channel 4711 of DISCORD_ALLOWED_CHANNELS does not exist in the allowed servers, or the bot "
             "may not see it. Copy its id anew"
         )
     ]
@@ -228,7 +228,7 @@ async def test_a_thread_where_a_channel_should_be(api: Discord) -> None:
         where = await chat.open(home.where, "a run", key="k")
     assert await said(api, channels=[int(where.thread)]) == [
         (
-            f"· discord      channel {where.thread} of DISCORD_ALLOWED_CHANNELS is a thread: name the channel that it "
+            f"⚠ discord      channel {where.thread} of DISCORD_ALLOWED_CHANNELS is a thread: name the channel that it "
             f"is in, {home.channel.id}"
         )
     ]
@@ -238,7 +238,7 @@ async def test_a_channel_of_another_server(api: Discord) -> None:
     elsewhere = api.town.new_channel(api.world.found("office"), "general", kind=0)
     assert await said(api, channels=[elsewhere.id]) == [
         (
-            f"· discord      channel {elsewhere.id} of DISCORD_ALLOWED_CHANNELS is in none of the servers of "
+            f"⚠ discord      channel {elsewhere.id} of DISCORD_ALLOWED_CHANNELS is in none of the servers of "
             "DISCORD_ALLOWED_GUILDS: nobody is heard there. Add its server, or take the entry out"
         )
     ]
@@ -250,7 +250,7 @@ async def test_a_role_that_nobody_has(api: Discord) -> None:
     assert await said(api, roles=[crew, 4711]) == [
         f"✓ discord      “home” ({api.guild.id}): {ALL_WELL}",
         (
-            "· discord      no role 4711 of DISCORD_ALLOWED_ROLES is in the allowed servers: nobody has it. Copy its "
+            "⚠ discord      no role 4711 of DISCORD_ALLOWED_ROLES is in the allowed servers: nobody has it. Copy its "
             "id anew"
         ),
     ]

@@ -200,9 +200,9 @@ async def test_both_are_down_at_the_start_and_come_back(tmp_path: Path) -> None:
             assert await heard(bot) == {"web": 1, "telegram": 0, "discord": 0}
             said = await command(bot, "doctor")
             assert said.code == 0, "a network that is away mends itself"
-            assert "· telegram     Telegram cannot be reached: " in said.out
+            assert "⚠ telegram     Telegram cannot be reached: " in said.out
             assert (
-                "· discord      Discord could not be reached (ClientConnectorError). Look at this machine's" in said.out
+                "⚠ discord      Discord could not be reached (ClientConnectorError). Look at this machine's" in said.out
             )
             await telegram.listen()
             await discord.up()

@@ -17,8 +17,8 @@ from tests.telegram_chat.scene import GROUP, Scene, until
 pytestmark = pytest.mark.looptime
 
 ACCEPTED = "✓ telegram     the token is accepted; the bot is @army_bot"
-ENTRY = f"· telegram     chat {GROUP} of TELEGRAM_ALLOWED_CHATS: "
-HERE = f"· telegram     “Group” ({GROUP}): "
+ENTRY = f"⚠ telegram     chat {GROUP} of TELEGRAM_ALLOWED_CHATS: "
+HERE = f"⚠ telegram     “Group” ({GROUP}): "
 ADD = "Add @army_bot there, or take the entry out"
 NO_TOPICS = (
     "the group has no topics, so runs are chains of replies there. For a topic each, switch Topics on in its settings "
@@ -62,14 +62,14 @@ async def test_what_the_account_does_not_allow(api: BotApi) -> None:
     api.group(GROUP, forum=True)
     assert [str(finding) for finding in await findings(api, chats=[GROUP])][1:4] == [
         (
-            "· telegram     topics in private chats are off: runs there are chains of replies. For a topic each, "
+            "⚠ telegram     topics in private chats are off: runs there are chains of replies. For a topic each, "
             "switch Threaded Mode on in @BotFather (Bot Settings) and start again"
         ),
         (
             "✓ telegram     privacy mode is on: in groups the bot hears commands and replies to its messages; where it "
             "is an admin, everything"
         ),
-        "· telegram     the bot cannot be added to groups: switch “Allow Groups” on in @BotFather (Bot Settings)",
+        "⚠ telegram     the bot cannot be added to groups: switch “Allow Groups” on in @BotFather (Bot Settings)",
     ]
 
 
@@ -126,7 +126,7 @@ async def test_an_answer_that_never_comes_is_waited_for_not_too_long(api: BotApi
     api.fail("getWebhookInfo", Fault(Kind.HALF_OPEN))
     began = asyncio.get_running_loop().time()
     found = await said(api)
-    assert found == ["· telegram     Telegram did not answer all questions within 10 s; try again."]
+    assert found == ["⚠ telegram     Telegram did not answer all questions within 10 s; try again."]
     assert asyncio.get_running_loop().time() - began < SECONDS + 1
 
 
@@ -134,7 +134,7 @@ async def test_a_webhook_of_somebody_else(api: BotApi) -> None:
     api.world.updates.hook({"url": "https://others.example/secret-way"})
     assert await said(api) == [
         (
-            "· telegram     a webhook is set: Telegram brings what people write to others.example, and this bot polls. "
+            "⚠ telegram     a webhook is set: Telegram brings what people write to others.example, and this bot polls. "
             "Its next start takes the webhook away; if another program needs it, give this bot a token of its own"
         )
     ]
@@ -148,7 +148,7 @@ async def test_a_webhook_that_is_not_ours_yet(api: BotApi, url: str) -> None:
     api.world.updates.hook({"url": url} if url else None)
     where = "to others.example" if url else "nowhere"
     assert await said(api, webhook_url=OURS) == [
-        f"· telegram     updates go {where} and not to TELEGRAM_WEBHOOK_URL; the next start changes that"
+        f"⚠ telegram     updates go {where} and not to TELEGRAM_WEBHOOK_URL; the next start changes that"
     ]
 
 
@@ -164,9 +164,9 @@ async def test_a_webhook_through_which_nothing_gets(api: BotApi) -> None:
     hook = {"url": f"{OURS}/webhooks/telegram", "last_error_date": date, "last_error_message": "Connection refused"}
     api.world.updates.hook(hook)
     assert await said(api, webhook_url=OURS) == [
-        "· telegram     Telegram brings updates to army.example; 0 updates wait",
+        "⚠ telegram     Telegram brings updates to army.example; 0 updates wait",
         (
-            "· telegram     Telegram could not bring updates at 2026-01-01 00:00 UTC: Connection refused. The address "
+            "⚠ telegram     Telegram could not bring updates at 2026-01-01 00:00 UTC: Connection refused. The address "
             "must reach this bot's /webhooks/telegram over HTTPS"
         ),
     ]
@@ -212,7 +212,7 @@ async def test_a_group_that_has_moved(api: BotApi) -> None:
     api.world.updates.waiting.clear()
     assert await said(api, chats=[-7]) == [
         (
-            f"· telegram     chat -7 of TELEGRAM_ALLOWED_CHATS: This group became a supergroup with the new id "
+            f"⚠ telegram     chat -7 of TELEGRAM_ALLOWED_CHATS: This group became a supergroup with the new id "
             f"{GROUP}; allow that id, and go on there."
         )
     ]
@@ -222,9 +222,9 @@ async def test_a_private_chat_and_a_channel_are_no_groups(api: BotApi) -> None:
     api.private(api.person(7, "Ann"))
     api.channel(GROUP)
     assert await said(api, chats=[GROUP, 7]) == [
-        f"· telegram     “Channel” ({GROUP}): this is a channel, where nobody can talk to a bot; take a group",
+        f"⚠ telegram     “Channel” ({GROUP}): this is a channel, where nobody can talk to a bot; take a group",
         (
-            "· telegram     “Ann” (7): a private chat needs no entry in TELEGRAM_ALLOWED_CHATS, only its person in "
+            "⚠ telegram     “Ann” (7): a private chat needs no entry in TELEGRAM_ALLOWED_CHATS, only its person in "
             "TELEGRAM_ALLOWED_USERS"
         ),
     ]
