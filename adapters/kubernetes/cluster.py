@@ -1,60 +1,36 @@
-"""The way into one cluster: how to get in, and the few calls that are needed, each with a deadline and in plain JSON.
+"""One cluster: the few calls that are needed, each with a deadline and in plain JSON.
 
-It knows addresses and credentials, and nothing of what pods mean.
+It knows addresses, and nothing of what pods mean. How to get in is the door's (`door.py`); a credential that is not
+taken any more is looked for again there.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import os
-from collections.abc import AsyncIterator, Mapping
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, cast
 
 import aiohttp
-from kubernetes_asyncio import client, config
-from kubernetes_asyncio.stream import WsApiClient
+from kubernetes_asyncio import client
 
-from adapters.kubernetes.errors import Changed, Expired, as_trouble, handshake, trouble
+from adapters.kubernetes.door import Door, Way, load
+from adapters.kubernetes.errors import Changed, Expired, as_trouble, forgotten, handshake, not_kubernetes, trouble
 from orchestrator.errors import Broken, Gone
+
+__all__ = ["Cluster", "Door"]
 
 Json = dict[str, Any]
 
 CALL_SECONDS = 10.0
+ATTACH_SECONDS = 10.0
 CONNECT_SECONDS = 5.0
 PAGE = 500
-HEARTBEAT_SECONDS = 10.0
-"""A connection over which no pong comes for half as long again is dead, whatever the sockets believe."""
-
-
-@dataclass(frozen=True, slots=True)
-class Door:
-    """Where the cluster is. Without a context, a pod's own account is taken where there is one, then the kubeconfig."""
-
-    namespace: str = "claude-agents"
-    context: str = ""
-    kubeconfig: str = ""
-    in_cluster: bool = False
-
-    @classmethod
-    def of(cls, environ: Mapping[str, str], *, namespace: str, context: str, kubeconfig: str) -> Door:
-        """The door that this environment leads to; without a kubeconfig, kubectl's own. It may be several, as there."""
-        home = Path(environ.get("HOME", "~"))
-        paths = kubeconfig.split(os.pathsep) if kubeconfig else [str(home / ".kube" / "config")]
-        inside = bool(environ.get("KUBERNETES_SERVICE_HOST")) and not context
-        return cls(namespace, context, os.pathsep.join(map(os.path.expanduser, paths)), in_cluster=inside)
-
-    def __str__(self) -> str:
-        """For people."""
-        return (
-            "this cluster, by the pod's own account"
-            if self.in_cluster
-            else (f"{self.kubeconfig}, context {self.context or 'current'}")
-        )
+VAIN_SECONDS = 5.0
+"""So long a credential that was looked for in vain is not looked for again."""
 
 
 class Cluster:
@@ -63,75 +39,108 @@ class Cluster:
     def __init__(self, door: Door) -> None:
         self.namespace = door.namespace
         self._door = door
-        self._calls: client.ApiClient
-        self._streams: WsApiClient
-        self._core: Any  # the library's generated calls have no types
-        self._attach: Any
+        self._way: Way
+        self._former: Way | None = None  # what was open when a credential changed that connections are made with
+        self._renewing = asyncio.Lock()
+        self._renewals = 0
+        self._vain: tuple[float, Broken | None] = (float("-inf"), None)
 
     async def __aenter__(self) -> Self:
-        with as_trouble("to find the way into the cluster"):
-            settings = await self._configuration()
-        settings.connection_pool_maxsize = 0  # one connection for each run that is attached: no bound but theirs
-        self._calls = client.ApiClient(settings)
-        self._streams = WsApiClient(settings, heartbeat=HEARTBEAT_SECONDS)
-        self._core = cast("Any", client.CoreV1Api)(self._calls)
-        self._attach = cast("Any", client.CoreV1Api)(self._streams)
+        self._way = Way.by(await load(self._door), door=self._door)
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await cast("Any", self._streams).close()
-        await cast("Any", self._calls).close()
+        for way in filter(None, (self._way, self._former)):
+            await way.close()
 
-    async def _configuration(self) -> Any:
-        settings: Any = cast("Any", client.Configuration)()
-        if self._door.in_cluster:
-            cast("Any", config.load_incluster_config)(client_configuration=settings)
-        else:
-            if not await asyncio.to_thread(_some_file, self._door.kubeconfig):
-                raise config.ConfigException(f"there is no kubeconfig at {self._door.kubeconfig}")
-            await cast("Any", config.load_kube_config)(
-                config_file=self._door.kubeconfig,
-                context=self._door.context or None,
-                client_configuration=settings,
-                persist_config=False,
-            )
-        return settings
+    @property
+    def _core(self) -> Any:  # the library's generated calls have no types
+        return cast("Any", client.CoreV1Api)(self._way.calls)
+
+    # --- the credential ---
+
+    async def _sent(self, send: Callable[[], Awaitable[aiohttp.ClientResponse]]) -> aiohttp.ClientResponse:
+        """The answer's head, in time. A credential that is not taken is looked for again, once: it may have run out."""
+        renewals = self._renewals
+        async with asyncio.timeout(CALL_SECONDS):
+            response = await send()
+        if response.status != 401 or not await self._renewed(renewals):
+            return response
+        response.release()
+        async with asyncio.timeout(CALL_SECONDS):
+            return await send()
+
+    async def _renewed(self, renewals: int) -> bool:
+        """Whether there is another credential than so many renewals ago. One looks, and all who wait have it."""
+        async with self._renewing:
+            if self._renewals != renewals:
+                return True
+            since, why = self._vain
+            if time.monotonic() - since < VAIN_SECONDS:
+                if why is not None:
+                    raise Broken(str(why))
+                return False
+            try:
+                settings = await load(self._door)
+                if self._way.same(settings):
+                    self._vain = (time.monotonic(), None)
+                    return False
+                if not self._way.take(settings):
+                    await self._move(Way.by(settings, door=self._door))
+            except Broken as why:
+                self._vain = (time.monotonic(), why)
+                raise
+            self._renewals += 1
+            return True
+
+    async def _move(self, way: Way) -> None:
+        """Go on by another way. Streams over the one before live on, until that is followed by yet another."""
+        former, self._former, self._way = self._former, self._way, way
+        if former is not None:
+            await former.close()
 
     # --- pods ---
 
     async def create(self, body: Json) -> Json | None:
         """A new pod; None when its name is taken. `Busy` when the quota is used up."""
-        call = self._core.create_namespaced_pod(self.namespace, body, _preload_content=False)
-        return await self._made(call, doing=f"to start {body['metadata']['name']}")
+        return await self._made(
+            lambda: self._core.create_namespaced_pod(self.namespace, body, _preload_content=False),
+            "Pod",
+            doing=f"to start {body['metadata']['name']}",
+        )
 
-    async def _made(self, call: Any, *, doing: str) -> Json | None:
+    async def _made(self, send: Callable[[], Awaitable[Any]], kind: str, *, doing: str) -> Json | None:
         with as_trouble(doing):
-            async with asyncio.timeout(CALL_SECONDS):
-                response: aiohttp.ClientResponse = await call
-                async with response:
-                    answer = await response.read()
-                    if response.status == 409 and b'"AlreadyExists"' in answer:
-                        return None
-                    if response.status >= 300:
-                        raise await _refusal(response, doing=doing)
-        return _object(answer, doing=doing)
+            async with await self._sent(send) as response, asyncio.timeout(CALL_SECONDS):
+                answer = await response.read()
+                if response.status == 409 and b'"AlreadyExists"' in answer:
+                    return None
+                if response.status >= 300:
+                    raise await _refusal(response, doing=doing)
+        return _object(answer, kind, doing=doing)
 
     async def pod(self, name: str) -> Json | None:
         """The pod as it is at this moment."""
-        call = self._core.read_namespaced_pod(name, self.namespace, _preload_content=False)
         try:
-            return await self._answer(call, doing=f"to look at {name}")
+            return await self._answer(
+                lambda: self._core.read_namespaced_pod(name, self.namespace, _preload_content=False),
+                "Pod",
+                doing=f"to look at {name}",
+            )
         except Gone:
             return None
 
     async def patch(self, name: str, changes: Json) -> Json:
         """The pod with these changes. Raises `Changed` when it is not the version that they name, `Gone` without it."""
-        call = self._core.patch_namespaced_pod(
-            name, self.namespace, changes, _content_type="application/merge-patch+json", _preload_content=False
+        return await self._answer(
+            lambda: self._core.patch_namespaced_pod(
+                name, self.namespace, changes, _content_type="application/merge-patch+json", _preload_content=False
+            ),
+            "Pod",
+            doing=f"to change {name}",
         )
-        return await self._answer(call, doing=f"to change {name}")
 
     async def delete(self, name: str, *, uid: str = "", version: str = "", grace: int | None = None) -> bool:
         """Begin to end a pod; False when there is none (or it is another one by now, or not this version of it)."""
@@ -140,9 +149,13 @@ class Cluster:
             options["preconditions"] = conditions
         if grace is not None:
             options["gracePeriodSeconds"] = grace
-        call = self._core.delete_namespaced_pod(name, self.namespace, body=options, _preload_content=False)
         try:
-            await self._answer(call, doing=f"to stop {name}")
+            await self._answer(
+                lambda: self._core.delete_namespaced_pod(name, self.namespace, body=options, _preload_content=False),
+                "Pod",
+                "Status",
+                doing=f"to stop {name}",
+            )
         except Gone:
             return False
         except Changed:
@@ -154,8 +167,18 @@ class Cluster:
     async def page(self, what: str, *, more: str = "", **filters: str) -> Json:
         """One page of `pods` or `events`."""
         filters = filters | ({"_continue": more} if more else {})
-        call = self._lister(what)(self.namespace, limit=PAGE, _preload_content=False, **filters)
-        return await self._answer(call, doing=f"to list the {what}")
+        doing = f"to list the {what}"
+        page = await self._answer(
+            lambda: self._lister(what)(self.namespace, limit=PAGE, _preload_content=False, **filters),
+            {"pods": "PodList", "events": "EventList"}[what],
+            doing=doing,
+            expires=bool(more),
+        )
+        if not isinstance(page["metadata"].get("resourceVersion"), str) or not isinstance(
+            page.get("items"), list | None
+        ):
+            raise not_kubernetes(doing)
+        return page
 
     @asynccontextmanager
     async def watch(
@@ -164,8 +187,8 @@ class Cluster:
         """The changes after that version as bytes, for at most so many seconds."""
         doing = f"to watch the {what}"
         with as_trouble(doing):
-            async with asyncio.timeout(CALL_SECONDS):
-                response: aiohttp.ClientResponse = await self._lister(what)(
+            response = await self._sent(
+                lambda: self._lister(what)(
                     self.namespace,
                     watch=True,
                     allow_watch_bookmarks=True,
@@ -177,52 +200,67 @@ class Cluster:
                     ),
                     **filters,
                 )
+            )
             async with response:
                 if response.status >= 300:
-                    raise await _refusal(response, doing=doing)
+                    raise await _refusal(response, doing=doing, expires=True)
                 yield response.content.iter_any()
 
     async def log(self, name: str, *, container: str) -> aiohttp.ClientResponse:
         """What a container printed, as far as the node kept it."""
         doing = f"to read what {name} printed"
         with as_trouble(doing):
-            async with asyncio.timeout(CALL_SECONDS):
-                response: aiohttp.ClientResponse = await self._core.read_namespaced_pod_log(
+            response = await self._sent(
+                lambda: self._core.read_namespaced_pod_log(
                     name, self.namespace, container=container, _preload_content=False,
                     _request_timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=CALL_SECONDS),
-                )  # fmt: skip
+                )
+            )  # fmt: skip
             if response.status >= 300:
                 async with response:
                     raise await _refusal(response, doing=doing)
             return response
 
     async def attach(self, name: str, *, container: str) -> aiohttp.ClientWebSocketResponse:
-        """A stream to the container's stdin and from its stdout."""
-        doing = f"to attach to {name}"
-        with as_trouble(doing):
+        """A stream to the container's stdin and from its stdout. A `Gone` is not sure: ask for the pod."""
+        renewals = self._renewals
+        with as_trouble(f"to attach to {name}"):
             try:
-                async with asyncio.timeout(CALL_SECONDS):
-                    opening = await self._attach.connect_get_namespaced_pod_attach(
-                        name, self.namespace, container=container, stdin=True, stdout=True, stderr=False, tty=False,
-                        _preload_content=False,
-                    )  # fmt: skip
-                    return cast("aiohttp.ClientWebSocketResponse", await opening)
+                try:
+                    return await self._stream(name, container=container)
+                except aiohttp.WSServerHandshakeError as error:
+                    if error.status != 401 or not await self._renewed(renewals):
+                        raise
+                return await self._stream(name, container=container)
             except aiohttp.WSServerHandshakeError as error:
                 raise handshake(error.status, name) from None
+
+    async def _stream(self, name: str, *, container: str) -> aiohttp.ClientWebSocketResponse:
+        async with asyncio.timeout(ATTACH_SECONDS):
+            opening = await cast("Any", client.CoreV1Api)(self._way.streams).connect_get_namespaced_pod_attach(
+                name, self.namespace, container=container, stdin=True, stdout=True, stderr=False, tty=False,
+                _preload_content=False,
+            )  # fmt: skip
+            return cast("aiohttp.ClientWebSocketResponse", await opening)
 
     # --- credentials ---
 
     async def create_secret(self, body: Json) -> bool:
         """A new Secret; False when its name is taken. It is never read back."""
-        call = self._core.create_namespaced_secret(self.namespace, body, _preload_content=False)
-        return await self._made(call, doing=f"to keep the Secret {body['metadata']['name']}") is not None
+        made = await self._made(
+            lambda: self._core.create_namespaced_secret(self.namespace, body, _preload_content=False),
+            "Secret",
+            doing=f"to keep the Secret {body['metadata']['name']}",
+        )
+        return made is not None
 
     async def lease(self, name: str) -> Json | None:
         """The Lease of this name."""
-        api = cast("Any", client.CoordinationV1Api)(self._calls)
+        api = cast("Any", client.CoordinationV1Api)
         try:
             return await self._answer(
-                api.read_namespaced_lease(name, self.namespace, _preload_content=False),
+                lambda: api(self._way.calls).read_namespaced_lease(name, self.namespace, _preload_content=False),
+                "Lease",
                 doing=f"to look at the lease {name}",
             )
         except Gone:
@@ -239,70 +277,74 @@ class Cluster:
             "kind": "SelfSubjectAccessReview",
             "spec": {"resourceAttributes": what},
         }
-        api = cast("Any", client.AuthorizationV1Api)(self._calls)
-        call = api.create_self_subject_access_review(body, _preload_content=False)
-        answer = await self._answer(call, doing="to ask what the bot may do")
-        return bool(answer.get("status", {}).get("allowed"))
+        api = cast("Any", client.AuthorizationV1Api)
+        doing = "to ask what the bot may do"
+        answer = await self._answer(
+            lambda: api(self._way.calls).create_self_subject_access_review(body, _preload_content=False),
+            doing=doing,
+        )
+        if answer.get("kind") != "SelfSubjectAccessReview":
+            raise not_kubernetes(doing)
+        return bool((answer.get("status") or {}).get("allowed"))
 
     async def version(self) -> str:
         """The server's version."""
-        api = cast("Any", client.VersionApi)(self._calls)
-        answer = await self._answer(api.get_code(_preload_content=False), doing="to greet the cluster")
-        return str(answer.get("gitVersion", "?"))
+        api = cast("Any", client.VersionApi)
+        doing = "to greet the cluster"
+        answer = await self._answer(lambda: api(self._way.calls).get_code(_preload_content=False), doing=doing)
+        if "gitVersion" not in answer:
+            raise not_kubernetes(doing)
+        return str(answer["gitVersion"])
 
     async def runtime_class(self, name: str) -> Json | None:
         """The runtime class of this name."""
-        api = cast("Any", client.NodeV1Api)(self._calls)
+        api = cast("Any", client.NodeV1Api)
         try:
             return await self._answer(
-                api.read_runtime_class(name, _preload_content=False), doing=f"to look at the runtime class {name}"
+                lambda: api(self._way.calls).read_runtime_class(name, _preload_content=False),
+                "RuntimeClass",
+                doing=f"to look at the runtime class {name}",
             )
         except Gone:
             return None
 
     async def try_create(self, body: Json) -> None:
         """What the cluster would say to this pod; nothing is made."""
-        call = self._core.create_namespaced_pod(self.namespace, body, dry_run="All", _preload_content=False)
-        await self._answer(call, doing="to try a pod")
+        await self._answer(
+            lambda: self._core.create_namespaced_pod(self.namespace, body, dry_run="All", _preload_content=False),
+            "Pod",
+            doing="to try a pod",
+        )
 
     def _lister(self, what: str) -> Any:
         return {"pods": self._core.list_namespaced_pod, "events": self._core.list_namespaced_event}[what]
 
-    async def _answer(self, call: Any, *, doing: str) -> Json:
+    async def _answer(self, send: Callable[[], Awaitable[Any]], *kinds: str, doing: str, expires: bool = False) -> Json:
         with as_trouble(doing):
-            async with asyncio.timeout(CALL_SECONDS):
-                response: aiohttp.ClientResponse = await call
-                async with response:
-                    if response.status >= 300:
-                        raise await _refusal(response, doing=doing)
-                    answer = await response.read()
-        return _object(answer, doing=doing)
+            async with await self._sent(send) as response, asyncio.timeout(CALL_SECONDS):
+                if response.status >= 300:
+                    raise await _refusal(response, doing=doing, expires=expires)
+                answer = await response.read()
+        return _object(answer, *kinds, doing=doing)
 
 
-def _object(answer: bytes, *, doing: str) -> Json:
-    """The JSON object that was answered. Something else comes from somebody in between; what was done is not known."""
+def _object(answer: bytes, *kinds: str, doing: str) -> Json:
+    """The object of one of these kinds that was answered. Something else comes from somebody in between."""
     try:
         parsed = json.loads(answer)
     except ValueError:
         parsed = None
     if not isinstance(parsed, dict):
-        raise Broken(f"What answers as the cluster's API is not it ({doing}).", unsure=True)
+        raise not_kubernetes(doing)
+    if kinds and not (parsed.get("kind") in kinds and isinstance(parsed.get("metadata"), dict)):
+        raise not_kubernetes(doing)
     return parsed
 
 
-def _some_file(paths: str) -> bool:
-    return any(_is_file(path) for path in paths.split(":") if path)
-
-
-def _is_file(path: str) -> bool:
-    try:
-        return Path(path).expanduser().is_file()
-    except RuntimeError:  # `~name` of somebody who is not known here
-        return False
-
-
-async def _refusal(response: aiohttp.ClientResponse, *, doing: str) -> Exception:
-    body = await response.read()
-    if response.status == 410:
+async def _refusal(response: aiohttp.ClientResponse, *, doing: str, expires: bool = False) -> Exception:
+    """What this answer means. Where versions can expire, that it has is the server's to say."""
+    async with asyncio.timeout(CALL_SECONDS):
+        body = await response.read()
+    if expires and response.status == 410 and forgotten(body):
         return Expired()
     return trouble(response.status, body, doing=doing, retry_after=response.headers.get("Retry-After", ""))

@@ -7,15 +7,19 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Mapping
 from contextlib import suppress
+from typing import Any
 
 from adapters.kubernetes.cluster import Cluster
 from adapters.kubernetes.known import Known
 from adapters.kubernetes.pod import MANAGED, RUN
-from adapters.kubernetes.seen import EVENTS, Seen
+from adapters.kubernetes.seen import EVENTS, Seen, see, tell
 from adapters.kubernetes.watch import Watch
 from orchestrator.errors import Broken
 from orchestrator.nouns import RunId
+
+Json = Mapping[str, Any]
 
 OURS = ",".join(f"{key}={value}" for key, value in MANAGED.items())
 LIST_SECONDS = 10.0
@@ -30,12 +34,12 @@ class News:
         self.known = Known()
         self._cluster = cluster
         self._pods = Watch(
-            cluster, "pods", put=self.known.put, change=self.known.change, longest_pause=longest_pause,
-            label_selector=OURS,
+            cluster, "pods", put=self.known.put, change=self.known.change, read=see,
+            longest_pause=longest_pause, label_selector=OURS,
         )  # fmt: skip
         self._events = Watch(
-            cluster, "events", put=self.known.put_events, change=self.known.hear, longest_pause=longest_pause,
-            field_selector=EVENTS,
+            cluster, "events", put=self.known.put_events, change=self.known.hear, read=_about,
+            longest_pause=longest_pause, field_selector=EVENTS,
         )  # fmt: skip
 
     async def follow(self) -> None:
@@ -90,3 +94,10 @@ class News:
 
     def _unheard(self) -> Broken:
         return Broken(str(self._pods.trouble or "The cluster's API has not answered yet."))
+
+
+def _about(event: Json) -> None:
+    """Raises where it cannot be read which pod an event tells of, or what."""
+    tell(event)
+    if not isinstance((event.get("involvedObject") or {}).get("uid", ""), str):
+        raise TypeError

@@ -11,6 +11,7 @@ import time
 import aiohttp
 
 from adapters.kubernetes.cluster import Cluster
+from adapters.kubernetes.errors import Late
 from adapters.kubernetes.known import Known
 from adapters.kubernetes.pod import CONTAINER
 from adapters.kubernetes.seen import Seen
@@ -40,6 +41,11 @@ class Reach:
                 raise
             busy = Busy(f"The node of {seen.name} does not know it: its kubelet has just come back.", seconds=0.2)
             raise self._patient(seen, busy) from None
+        except Late:
+            if (self._known.get(seen.run) or seen).ready:
+                raise
+            # the server is still dialling a machine that is off: it would say so much later
+            raise self._patient(seen, Busy("Its node does not answer.", seconds=0.5)) from None
         except Busy as busy:
             raise self._patient(seen, busy) from None
         self._refused.pop(seen.uid, None)

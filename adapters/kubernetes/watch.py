@@ -11,7 +11,7 @@ import json
 import random
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import structlog
 
@@ -47,6 +47,7 @@ class Watch:
     """`run` follows until cancelled. `put` is given everything that is there, `change` what happened to one.
 
     With the list comes its version, or 0 where it is older than what was followed: the cluster was set back.
+    An object of which `read` can make nothing is left out, so that one does not stop the others from being heard.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Watch:
         *,
         put: Put,
         change: Callable[[str, Json], None],
+        read: Callable[[Json], object] = bool,
         longest_pause: float = LONGEST_PAUSE,
         **filters: str,
     ) -> None:
@@ -72,6 +74,7 @@ class Watch:
         self._filters = filters
         self._put = put
         self._change = change
+        self._read = read
         self._longest_pause = longest_pause
 
     async def run(self) -> None:
@@ -115,7 +118,7 @@ class Watch:
         back = version < self._furthest
         if back:
             log.warning("the cluster was set back to a former state", what=self._what)
-        self._put(items, version=0 if back else version)
+        self._put([thing for thing in items if self._makes_sense(thing)], version=0 if back else version)
         self._furthest = version
         self.version = page["metadata"]["resourceVersion"]
         self._well()
@@ -139,24 +142,46 @@ class Watch:
         try:
             event = json.loads(text)
             kind, thing = event["type"], event["object"]
-        except (ValueError, KeyError, TypeError):
+            code = thing.get("code", 500) if kind == "ERROR" else 0
+        except (ValueError, LookupError, TypeError, AttributeError):
             self.version = ""
             raise Broken(f"The cluster's API said something unreadable in a watch of the {self._what}.") from None
         if kind == "ERROR":
-            if thing.get("code") == 410:
+            if code == 410:
                 raise Expired
             self.version = ""  # another watch from there would end like this one, and say as little
-            raise trouble(thing.get("code", 500), json.dumps(thing), doing=f"to watch the {self._what}")
-        self.version = thing["metadata"]["resourceVersion"]
-        self._furthest = max(self._furthest, number(self.version))
-        if kind != "BOOKMARK":
+            code = code if isinstance(code, int) else 500
+            raise trouble(code, json.dumps(thing), doing=f"to watch the {self._what}")
+        if version := _version(thing):
+            self.version = version
+            self._furthest = max(self._furthest, number(version))
+        if kind != "BOOKMARK" and self._makes_sense(thing):
             self._change(kind, thing)
+
+    def _makes_sense(self, thing: object) -> bool:
+        why = "no version"
+        if _version(thing):
+            try:
+                self._read(cast("Json", thing))
+            except (LookupError, TypeError, ValueError, AttributeError) as error:
+                why = repr(error)
+            else:
+                return True
+        log.error("an object makes no sense", what=self._what, why=why, object=repr(thing)[:400])
+        return False
 
     def _well(self) -> None:
         if self.trouble is not None:
             log.info("the cluster is heard again", what=self._what)
         self.trouble = None
         self.heard = time.monotonic()
+
+
+def _version(thing: object) -> str:
+    """Which version of an object this is; empty where it is none."""
+    meta = thing.get("metadata") if isinstance(thing, dict) else None
+    version = meta.get("resourceVersion") if isinstance(meta, dict) else None
+    return version if isinstance(version, str) else ""
 
 
 def number(version: str) -> int:

@@ -178,6 +178,8 @@ def _quota(pod: Json, namespace: str, stock: Stock) -> None:
     for thing in stock.all(QUOTAS, namespace):
         name, hard = thing.object["metadata"]["name"], thing.object["spec"].get("hard") or {}
         asked = _cost(pod["spec"])
+        if thing.object.get("status") == {}:  # it was made just now: who counts has not seen it yet
+            raise _no(pod, f"status unknown for quota: {name}, resources: {','.join(sorted(hard))}")
         missing = [n for n in hard if n.startswith(("requests.", "limits.")) and n not in asked]
         if missing:
             raise _no(pod, f"failed quota: {name}: must specify {' for: '.join([','.join(missing), 'agent'])}")

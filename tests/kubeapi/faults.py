@@ -20,6 +20,7 @@ class Kind(Enum):
     CUT_AFTER = "cut after"
     GARBLED = "garbled"
     EXPIRED = "expired"
+    FOREIGN = "foreign"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +30,7 @@ class Fault:
     kind: Kind
     seconds: float = 0.0
     code: int = 0
+    text: str = ""
 
     @classmethod
     def status(cls, code: int = 500) -> Fault:
@@ -64,6 +66,11 @@ class Fault:
     def garbled(cls) -> Fault:
         """Something in between answers, in HTML."""
         return cls(Kind.GARBLED)
+
+    @classmethod
+    def foreign(cls, code: int, text: str = "404 page not found\n") -> Fault:
+        """A proxy, a tunnel or an ingress answers in the server's place, with this text or JSON."""
+        return cls(Kind.FOREIGN, code=code, text=text)
 
     @classmethod
     def expired(cls) -> Fault:

@@ -43,6 +43,8 @@ class Node:
         """The handlers of runtime classes that containerd has."""
         self.dead = False
         """The kubelet does not answer: no attach, no logs, no news of pods. Containers go on."""
+        self.dial_seconds = 0.0
+        """How long the server tries to reach a kubelet that is dead: half a minute, where its machine is off."""
         self.dazed = False
         """The kubelet is just up again and knows none of its pods yet: attach and logs get 404, and pods go on."""
         self.hollow = False

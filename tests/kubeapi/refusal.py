@@ -20,6 +20,8 @@ class Refusal(Exception):
         super().__init__(message)
         self.code = code
         self.retry_after = retry_after
+        self.text = ""
+        """What is said in plain text, where the server does not get as far as a Status."""
         self.status: Json = {
             "kind": "Status",
             "apiVersion": "v1",
@@ -45,7 +47,9 @@ def not_found(plural: str, name: str) -> Refusal:
 
 def no_such_path() -> Refusal:
     """There is no such address."""
-    return Refusal(404, "NotFound", "the server could not find the requested resource", details={})
+    refused = Refusal(404, "NotFound", "")
+    refused.text = "404 page not found\n"
+    return refused
 
 
 def exists(plural: str, name: str) -> Refusal:

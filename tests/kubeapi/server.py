@@ -239,7 +239,10 @@ class KubeApi:
         try:
             response = await self._asked(request, call)
         except Refusal as refused:
-            response = web.json_response(refused.status, status=refused.code)
+            if refused.text:
+                response = web.Response(text=refused.text, status=refused.code)
+            else:
+                response = web.json_response(refused.status, status=refused.code)
             if refused.retry_after is not None:
                 response.headers["Retry-After"] = str(max(1, round(refused.retry_after)))
         call.status = response.status
@@ -289,6 +292,9 @@ class KubeApi:
                 await asyncio.Event().wait()
             case Kind.GARBLED:
                 return web.Response(text="<html><body>502 Bad Gateway</body></html>", content_type="text/html")
+            case Kind.FOREIGN:
+                kind = "application/json" if fault.text.startswith(("{", "[")) else "text/plain"
+                return web.Response(text=fault.text, status=fault.code, content_type=kind)
             case Kind.CUT_AFTER | Kind.EXPIRED:
                 pass
         return None
@@ -353,7 +359,7 @@ class KubeApi:
 
     # --- the kubelet's part ---
 
-    def _life(self, asked: Target, request: web.Request) -> Life:
+    async def _life(self, asked: Target, request: web.Request) -> Life:
         pod = self.stock.get(PODS, asked.namespace, asked.name).object
         names = [container["name"] for container in pod["spec"]["containers"]]
         wanted = request.query.get("container", names[0])
@@ -362,7 +368,9 @@ class KubeApi:
         if not pod["spec"].get("nodeName"):
             raise refusal.bad_request(f"pod {asked.name} does not have a host assigned")
         if self.node.dead:
-            raise refusal.internal("error dialing backend: dial tcp 10.0.0.11:10250: connect: connection refused")
+            await asyncio.sleep(self.node.dial_seconds)
+            why = "i/o timeout" if self.node.dial_seconds else "connect: connection refused"
+            raise refusal.internal(f"error dialing backend: dial tcp 10.0.0.11:10250: {why}")
         if self.node.dazed:
             raise refusal.not_found("pods", asked.name)
         life = self.node.life(asked.name, asked.namespace)
@@ -370,7 +378,7 @@ class KubeApi:
         return life
 
     async def _attach(self, request: web.Request, asked: Target) -> web.StreamResponse:
-        life = self._life(asked, request)
+        life = await self._life(asked, request)
         query = request.query
         wanted = Wanted(*(query.get(name, default).lower() in {"true", "1"} for name, default in (
             ("stdin", "false"), ("stdout", "true"), ("stderr", "true"))))  # fmt: skip
@@ -387,7 +395,7 @@ class KubeApi:
         return await attachment.serve(request)
 
     async def _logs(self, request: web.Request, asked: Target) -> web.StreamResponse:
-        life, query = self._life(asked, request), request.query
+        life, query = await self._life(asked, request), request.query
         logs = life.logs[:-1] if query.get("previous", "").lower() == "true" else life.logs
         if not logs:
             name = life.spec["containers"][0]["name"]

@@ -369,7 +369,7 @@ async def test_attach_cut_at_random_bytes_loses_and_doubles_nothing(api: KubeApi
 
 
 async def test_half_open_connections_are_noticed(api: KubeApi, new_life: Open, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("adapters.kubernetes.cluster.HEARTBEAT_SECONDS", 0.3)
+    monkeypatch.setattr("adapters.kubernetes.door.HEARTBEAT_SECONDS", 0.3)
     async with new_life() as runtime:
         listener = await tell(runtime, 1)
         async with attached(runtime) as session:

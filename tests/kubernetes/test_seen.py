@@ -189,6 +189,7 @@ FORBIDDEN = [
     ("error looking up service account a/default: not found", Busy, "service account"),
     ("maximum memory usage per Container is 6Gi", Refused, "does not allow"),
     ("failed quota: agents: must specify cpu", Refused, "does not allow"),
+    ("status unknown for quota: agents, resources: limits.cpu,limits.memory,pods", Busy, "not counted yet"),
 ]
 
 
@@ -209,7 +210,13 @@ FORBIDDEN = [
     ],
 )
 def test_a_refusal_is_one_of_the_four_troubles(code: int, message: str, kind: type[Trouble], word: str) -> None:
-    raised = trouble(code, json.dumps({"kind": "Status", "message": message}), doing="to start r-1")
+    status = {
+        "kind": "Status",
+        "message": message,
+        "reason": "NotFound" if code == 404 else "",
+        "details": {"name": "x"},
+    }
+    raised = trouble(code, json.dumps(status), doing="to start r-1")
     assert [one for one in (Broken, Busy, Gone, Refused) if isinstance(raised, one)] == [kind]
     assert word in str(raised)
 

@@ -12,12 +12,13 @@ import pytest
 
 from adapters.kubernetes.cluster import Cluster
 from adapters.kubernetes.known import Known
-from adapters.kubernetes.seen import Stage
+from adapters.kubernetes.seen import Stage, see
 from adapters.kubernetes.watch import Watch
 from orchestrator.errors import Busy, Gone
 from orchestrator.nouns import RunId
 from tests.contract.listener import AGENT, RUN, attached, is_there
 from tests.kubeapi import Fault, KubeApi
+from tests.kubeapi.sorts import EVENTS
 from tests.kubernetes.conftest import Open
 from tests.kubernetes.test_known import pod
 
@@ -28,11 +29,12 @@ ENOUGH = 3
 class Script:
     """A cluster of which a watch brings these lines and ends; its lists have these versions, the last one for ever."""
 
-    def __init__(self, *lines: bytes, versions: Sequence[str] = ("100",)) -> None:
+    def __init__(self, *lines: bytes, versions: Sequence[str] = ("100",), items: Sequence[Any] = ()) -> None:
         self.lists = 0
         self.enough = asyncio.Event()
         self._lines = lines
         self._versions = versions
+        self._items = items
 
     async def page(self, _what: str, *, more: str = "", **_filters: str) -> Json:
         assert not more
@@ -40,7 +42,7 @@ class Script:
         self.lists += 1
         if self.lists == ENOUGH:
             self.enough.set()
-        return {"items": [], "metadata": {"resourceVersion": version}}
+        return {"items": list(self._items), "metadata": {"resourceVersion": version}}
 
     @asynccontextmanager
     async def watch(
@@ -93,6 +95,71 @@ async def test_a_list_from_before_what_was_followed_is_one_of_another_past(monke
     monkeypatch.setattr("adapters.kubernetes.watch.LIST_SECONDS", 0.0)
     mark = {"type": "BOOKMARK", "object": {"metadata": {"resourceVersion": "900"}}}
     assert (await until_listed_again(Script(json.dumps(mark).encode(), versions=("100", "500"))))[:2] == [100, 0]
+
+
+# --- one object among many ---
+
+ODD: list[Any] = [
+    None,
+    [],
+    "pod",
+    {},
+    {"metadata": None},
+    {"metadata": {"resourceVersion": 7}},
+    {"metadata": {"resourceVersion": "7"}},
+    {"metadata": {"resourceVersion": "7", "name": "r-2", "uid": "u"}, "status": None},
+    {
+        "metadata": {"resourceVersion": "7", "name": "r-2", "uid": "u"},
+        "status": {"containerStatuses": [{"restartCount": []}]},
+    },
+]
+
+
+@pytest.mark.parametrize("odd", ODD, ids=json.dumps)
+async def test_an_object_that_makes_no_sense_hides_no_other(odd: Any) -> None:
+    good, heard = pod(8, running=True), asyncio.Event()
+    cluster = Script(json.dumps({"type": "MODIFIED", "object": odd}).encode(),
+                     json.dumps({"type": "MODIFIED", "object": good}).encode(), items=[odd, good])  # fmt: skip
+    put: list[Json] = []
+    changed: list[Json] = []
+
+    def change(_kind: str, thing: Json) -> None:
+        changed.append(thing)
+        heard.set()
+
+    def listed(things: Sequence[Json], /, *, version: int) -> None:
+        assert version
+        put.extend(things)
+
+    watch = Watch(cast("Cluster", cluster), "pods", put=listed, change=change, read=see, longest_pause=0.05)
+    following = asyncio.create_task(watch.run())
+    await asyncio.wait_for(heard.wait(), 60)
+    following.cancel()
+    with suppress(asyncio.CancelledError):
+        await following
+    assert put[0] == good
+    assert changed[0] == good
+    assert watch.version == "8"
+
+
+@pytest.mark.parametrize(
+    "event", [b"[]", b"7", b'{"type": "ERROR", "object": []}', b'{"type": "ERROR", "object": null}']
+)
+async def test_an_event_that_is_none_is_not_the_end(event: bytes) -> None:
+    await until_listed_again(Script(event))
+
+
+async def test_runs_go_on_beside_an_event_that_makes_no_sense(api: KubeApi, new_life: Open) -> None:
+    async with new_life() as runtime:
+        await runtime.start(RUN, AGENT)
+        await is_there(runtime)
+        event = {"reason": "Failed", "message": "odd", "involvedObject": {"kind": "Pod"}}
+        made = api.stock.create(EVENTS, {**event, "metadata": {"name": "odd", "namespace": api.namespace}})
+        made.object["involvedObject"]["uid"] = ["u-1"]
+        api.watches.cut()
+        await runtime.start(RunId("r-2"), AGENT)
+        await runtime.stop(RUN)
+        assert set(await runtime.pods()) == {"r-2"}
 
 
 # --- what a list says against what was heard ---
