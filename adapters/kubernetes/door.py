@@ -170,10 +170,14 @@ async def _credential(command: Sequence[str], env: Mapping[str, str], version: s
         raise config.ConfigException(
             f"{command[0]} ends with {process.returncode}: {complaint.decode(errors='replace')}"
         )
-    answer = json.loads(said)
-    if answer["apiVersion"] != version:
-        raise config.ConfigException(f"{command[0]} speaks {answer['apiVersion']}, and {version} was wanted")
-    return cast("Mapping[str, str]", dict(answer["status"]))
+    try:
+        answer = json.loads(said)
+        spoken, status = answer["apiVersion"], dict(answer["status"])
+    except (ValueError, LookupError, TypeError):
+        raise config.ConfigException(f"{command[0]} says something that is no credential") from None
+    if spoken != version:
+        raise config.ConfigException(f"{command[0]} speaks {spoken}, and {version} was wanted")
+    return status
 
 
 def _senseless(door: Door, why: Exception) -> Broken:
