@@ -8,7 +8,7 @@ LOCKS := requirements/run.in requirements/test.in requirements/claude.in
 
 MANIFESTS := build/manifests
 
-.PHONY: run test hour check bench manifests image format lock clean
+.PHONY: run test hour explore check bench manifests image format lock clean
 
 run: $(VENV)/.run  ## start on the embedded default; nothing else is needed
 	@$(BIN)/python -m bot run
@@ -18,6 +18,10 @@ test: $(VENV)/.test  ## the whole test suite
 
 hour: $(VENV)/.test  ## both chats for a whole simulated hour; ARMY_SEED=n for another one
 	@ARMY_WHOLE_HOUR=1 $(BIN)/python -m pytest -n 2 tests/hour $(ARGS)
+
+explore: $(VENV)/.test  ## the tests with inputs and a seed that they never had; prints what failed, to be kept
+	@seed=$${ARMY_SEED:-$$(od -An -N3 -tu4 /dev/urandom | tr -d ' ')}; echo "ARMY_SEED=$$seed"; \
+	  ARMY_EXPLORE=1 ARMY_SEED=$$seed $(BIN)/python -m pytest $(ARGS)
 
 check: $(VENV)/.test  ## everything that is not a test: format, lint, types, import rules
 	@$(BIN)/ruff format --check .

@@ -11,7 +11,6 @@ import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from html.parser import HTMLParser
-from itertools import pairwise
 from typing import Any
 
 from markdown_it import MarkdownIt
@@ -169,8 +168,9 @@ def visible(markdown: str) -> tuple[str, list[str]]:
     parser.validateLink = lambda url: isinstance(url, str)  # type: ignore[method-assign]  # any link has words
     tokens = parser.parse(markdown)
     bodies = [token.content.removesuffix("\n") for token in tokens if token.type in {"fence", "code_block"}]
-    for before, token in pairwise(tokens):
-        if before.type == "paragraph_open" and before.hidden and token.children:  # a task's box is drawn
+    for item, before, token in zip(tokens, tokens[1:], tokens[2:], strict=False):
+        begins = before.hidden or item.type == "list_item_open"  # the paragraphs of a loose list are not hidden
+        if before.type == "paragraph_open" and begins and token.children:  # a task's box is drawn
             token.children[0].content = token.children[0].content.removeprefix("[x]").removeprefix("[X]")
     return " ".join(_words(tokens)), [body for body in bodies if body.strip()]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from random import Random
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from adapters.telegram.markdown import to_styled
@@ -39,6 +39,7 @@ def sent(found: Pieces) -> str:
 
 
 @given(markdowns(), st.integers(1, 3))
+@example("****\n-   \n\n- [x] t", 1)
 def test_any_text_can_be_sent_and_loses_nothing(text: str, count: int) -> None:
     words, bodies = oracle.visible(clean(text))
     found = pieces(Message(text=text), link=lambda _where: None)

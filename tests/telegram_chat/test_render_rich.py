@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from aiogram.types import InputRichMessage
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from adapters.telegram.rich import rich
@@ -40,6 +40,7 @@ def test_a_sample_is_valid_and_keeps_its_words(sample: Path) -> None:
 
 
 @given(markdowns())
+@example("\n- [x] t  \n\n- ")
 def test_any_text_is_valid_and_keeps_its_words(text: str) -> None:
     found = shown(Message(text=text))
     words = "".join(oracle.rich_faults(one)[1] for one in found)
