@@ -1,6 +1,6 @@
 """The doctor in a chat: `/doctor` is answered at once that it looks, and then, in the same message, with what it found.
 
-It knows nothing of what is looked at. One look at a time: whoever asks meanwhile waits for the next one.
+It knows nothing of what is looked at. One look at a time: whoever asks meanwhile waits for a turn, as long as few do.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 import structlog
 
 from orchestrator.checkup import Finding
+from orchestrator.errors import Refused
 from orchestrator.letters import plain
 from orchestrator.nouns import Inbound, Letter, Message
 from orchestrator.ports import Change, Store
@@ -21,6 +22,9 @@ from orchestrator.tasks import patiently
 log = structlog.get_logger()
 
 LOOKING = "the doctor looks …"
+MOST_ASKED = 5
+"""Looks that are asked for and have not come to an end."""
+
 LOOK_SECONDS = 90.0
 """Whoever looks has deadlines of its own, for each thing; this is the last resort."""
 
@@ -42,17 +46,24 @@ class Doctor:
         self._office = office
         self._group = group
         self._one = asyncio.Lock()
+        self._asked = 0
 
     async def answer(self, inbound: Inbound) -> None:
-        """Say that it looks, and go and look."""
+        """Say that it looks, and go and look. Raises `Refused` where too many wait for that."""
+        if self._asked >= MOST_ASKED:
+            raise Refused("The doctor is looking already, for several who asked. Wait for what is found.")
         letter = reply(inbound, Message(status=LOOKING))
         if await self._store.write(Change(once=inbound.key, letters=[letter])):
             self._office.take([letter])
+            self._asked += 1
             self._group.create_task(self._look(inbound), name="doctor")
 
     async def _look(self, inbound: Inbound) -> None:
-        async with self._one:
-            message = await self._found()
+        try:
+            async with self._one:
+                message = await self._found()
+        finally:
+            self._asked -= 1
         letter = Letter(f"{reply_key(inbound)}/found", inbound.where, message, edits=reply_key(inbound))
         await patiently(lambda: self._store.write(Change(letters=[letter])), what="what the doctor found")
         self._office.take([letter])

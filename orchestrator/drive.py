@@ -25,7 +25,7 @@ from orchestrator.post import PostOffice
 from orchestrator.run import State, opened, upload_name
 from orchestrator.runs import Clock, Draft, LiveRun, Tell
 from orchestrator.seats import Seats
-from orchestrator.tasks import each_within, until_first, woken
+from orchestrator.tasks import PAUSES, each_within, until_first, woken
 
 log = structlog.get_logger()
 
@@ -43,9 +43,6 @@ STOP_SECONDS = 40.0
 
 MOST_LOSSES = 5
 """A pod that lost its state more often than this would lose it again: its run ends."""
-
-PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-"""Seconds between attempts that get nowhere, one after another."""
 
 
 ENDS_OF_TEXT = wire.Wrote | wire.Thought | wire.TurnEnded | wire.CliDied

@@ -14,7 +14,7 @@ from dataclasses import replace
 import structlog
 
 from orchestrator import events as ev
-from orchestrator.drive import PAUSES, Drive
+from orchestrator.drive import Drive
 from orchestrator.errors import Trouble
 from orchestrator.fold import fold
 from orchestrator.keys import at_seat, moved, seatless
@@ -24,7 +24,7 @@ from orchestrator.ports import Change, Runtime, Store
 from orchestrator.post import PostOffice
 from orchestrator.run import SYSTEM, State, Waiting, command_id, opened
 from orchestrator.runs import Clock, Draft, LiveRun, load
-from orchestrator.tasks import patiently
+from orchestrator.tasks import PAUSES, patiently
 from orchestrator.view import span
 
 log = structlog.get_logger()

@@ -15,15 +15,12 @@ from orchestrator.nouns import Conversation
 from orchestrator.post import PostOffice
 from orchestrator.run import State, opened
 from orchestrator.runs import Draft, LiveRun
-from orchestrator.tasks import until_first, woken
+from orchestrator.tasks import PAUSES, until_first, woken
 
 log = structlog.get_logger()
 
 SEAT_SECONDS = 1.0
 """A run gets its home first; a further place waits for it."""
-
-PAUSES = (0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
-"""Seconds between attempts that fail, one after another."""
 
 
 class Seats:
@@ -110,7 +107,7 @@ class Seats:
 
 
 def _pause(error: Exception, failures: int) -> float:
-    return error.seconds if isinstance(error, Busy) else PAUSES[min(failures, len(PAUSES)) - 1]
+    return error.seconds if isinstance(error, Busy) else PAUSES[min(failures, len(PAUSES) - 1)]
 
 
 def _opening(state: State, where: Conversation) -> Draft | None:

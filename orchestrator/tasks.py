@@ -13,6 +13,9 @@ log = structlog.get_logger()
 
 T = TypeVar("T")
 
+PAUSES = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0)
+"""Seconds between attempts that get nowhere, one after another, of whoever somebody waits for."""
+
 PATIENCE_SECONDS = (1.0, 2.0, 5.0, 10.0, 30.0, 60.0)
 """Pauses of whoever waits for something that must work again some time; the last one goes on."""
 

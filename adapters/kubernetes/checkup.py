@@ -119,8 +119,9 @@ async def _warm(cluster: Cluster, wanted: int) -> Finding:
     waiting = [seen for seen in map(see, pods) if seen.spare is not None]
     ready = sum(seen.stage is Stage.RUNNING and seen.ready for seen in waiting)
     if ready >= wanted:
-        return Finding("warm pods", f"{ready} wait", good=True)
-    why = next((seen.words for seen in waiting if seen.words), "The bot does not run, or its log says why.")
+        return Finding("warm pods", f"{ready} of {wanted} are started ahead", good=True)
+    unknown = "A bot that has just begun needs a while for it; else its log says why."
+    why = next((seen.words for seen in waiting if seen.words), unknown)
     return Finding("warm pods", f"{ready} of {wanted} pods are started ahead. {why}", good=False)
 
 

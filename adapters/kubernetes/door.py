@@ -190,11 +190,4 @@ def _senseless(door: Door, why: Exception) -> Broken:
 
 
 def _some_file(paths: str) -> bool:
-    return any(_is_file(path) for path in paths.split(":") if path)
-
-
-def _is_file(path: str) -> bool:
-    try:
-        return Path(path).expanduser().is_file()
-    except RuntimeError:  # `~name` of somebody who is not known here
-        return False
+    return any(Path(path).is_file() for path in paths.split(os.pathsep) if path)

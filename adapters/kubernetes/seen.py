@@ -232,7 +232,7 @@ def _before(status: Json) -> str:
     for container in status.get("initContainerStatuses") or []:
         waiting = (container.get("state") or {}).get("waiting") or {}
         if waiting.get("reason") == "CrashLoopBackOff":
-            return f"its home cannot be prepared ({waiting.get('message', '')})"
+            return "its home cannot be prepared" + (f" ({message})" if (message := waiting.get("message", "")) else "")
         if waiting.get("reason") in WAITS_FOR:
             return _lack(waiting)
     return ""

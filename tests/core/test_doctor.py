@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from orchestrator.checkup import Finding
-from orchestrator.doctor import LOOK_SECONDS, LOOKING
+from orchestrator.doctor import LOOK_SECONDS, LOOKING, MOST_ASKED
 from tests.core.world import LOBBY, World
 
 pytestmark = pytest.mark.looptime
@@ -52,6 +52,17 @@ async def test_asked_twice_it_looks_once_more_afterwards() -> None:
         await world.say("/doctor", key="fake/b")
         await world.until(lambda: [look.status for look in world.looks(LOBBY)] == ["all is well"] * 2)
     assert looks == 2
+
+
+async def test_more_than_a_few_who_ask_at_once_are_told_to_wait() -> None:
+    world = World(examine=slowly)
+    async with world.life():
+        for _ in range(MOST_ASKED + 1):
+            await world.say("/doctor")
+        await world.until(lambda: any("is looking already" in look.text for look in world.looks(LOBBY)))
+        await world.until(lambda: [look.status for look in world.looks(LOBBY)].count("1 to look at") == MOST_ASKED)
+        await world.say("/doctor")
+        await world.until(lambda: [look.status for look in world.looks(LOBBY)].count("1 to look at") == MOST_ASKED + 1)
 
 
 async def test_a_look_that_fails_or_never_ends_says_so_and_harms_nobody() -> None:
