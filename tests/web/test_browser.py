@@ -195,6 +195,21 @@ async def test_attacks_are_inert(browser: Browser, site: Site) -> None:
             assert faults == []  # no script error, no violated policy, and no request to another host
 
 
+async def test_the_list_changes_under_a_keyboard_and_the_focus_stays(browser: Browser, site: Site) -> None:
+    await site.chat.open(LOBBY, "First", key="run-1")
+    async with window(browser, site.address) as (page, _):
+        listed = page.locator("#threads")
+        mine = listed.get_by_role("link", name="First")
+        await mine.focus()
+        for name in ("Second", "Third"):
+            other = await site.chat.open(LOBBY, name, key=name)
+            await expect(listed.get_by_role("link", name=name)).to_be_visible()
+            await expect(mine).to_be_focused()
+            await site.chat.post(other, Message(text="news", rings=True), key=f"news of {name}")
+            await expect(listed.get_by_role("link", name=f"{name} unread")).to_be_visible()
+            await expect(mine).to_be_focused()
+
+
 async def test_by_keyboard_alone(browser: Browser, site: Site) -> None:
     thread = await site.chat.open(LOBBY, "A run", key="run-1")
     await site.chat.post(thread, question(), key="ask")
@@ -212,11 +227,13 @@ async def test_by_keyboard_alone(browser: Browser, site: Site) -> None:
         await until(lambda: site.heard)
         assert site.heard[0].text == "/logs 5\nsecond line"
         await page.reload()
+        await expect(page.get_by_role("link", name="A run", exact=True)).to_be_visible()
         await keys.press("Shift+Tab")  # from wherever one is, backwards into the list and to the thread
         for _ in range(12):
             if await page.evaluate("document.activeElement.innerText") == "A run":
                 break
             await keys.press("Shift+Tab")
+        await expect(page.get_by_role("link", name="A run", exact=True)).to_be_focused()
         await keys.press("Enter")
         await expect(page.get_by_role("heading", level=1)).to_have_text("A run")
         await expect(page.get_by_role("button", name="Keep it")).to_be_visible()

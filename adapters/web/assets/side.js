@@ -77,7 +77,14 @@ export class Side {
 
   fill(list, entries) {
     const items = new Map([...list.children].map((item) => [item.dataset.id, item]));
-    list.replaceChildren(...entries.map((entry) => this.item(entry, items.get(entry.id))));
+    const wanted = entries.map((entry) => this.item(entry, items.get(entry.id)));
+    const focused = document.activeElement;
+    for (const item of [...list.children]) if (!wanted.includes(item)) item.remove();
+    wanted.forEach((item, i) => {
+      if (list.children[i] !== item) list.insertBefore(item, list.children[i] || null);
+    });
+    // What changes its place is taken out for a moment, and whoever had got to it by keyboard would begin again.
+    if (focused !== document.activeElement && list.contains(focused)) focused.focus({ preventScroll: true });
   }
 
   item(entry, item = document.createElement("li")) {
