@@ -1,14 +1,13 @@
 """One cluster: the few calls that are needed, each with a deadline and in plain JSON.
 
-It knows addresses, and nothing of what pods mean. How to get in is the door's (`door.py`); a credential that is not
-taken any more is looked for again there.
+It knows addresses, and nothing of what pods mean. How to get in is told in `door.py`, and how to stay in, when a
+credential runs out, in `passage.py`.
 """
 
 from __future__ import annotations
 
 import asyncio
 import json
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from types import TracebackType
@@ -17,20 +16,18 @@ from typing import Any, Self, cast
 import aiohttp
 from kubernetes_asyncio import client
 
-from adapters.kubernetes.door import Door, Way, load
+from adapters.kubernetes.door import Door
 from adapters.kubernetes.errors import Changed, Expired, as_trouble, forgotten, handshake, not_kubernetes, trouble
-from orchestrator.errors import Broken, Gone
+from adapters.kubernetes.passage import CALL_SECONDS, Passage
+from orchestrator.errors import Gone
 
 __all__ = ["Cluster", "Door"]
 
 Json = dict[str, Any]
 
-CALL_SECONDS = 10.0
 ATTACH_SECONDS = 10.0
 CONNECT_SECONDS = 5.0
 PAGE = 500
-VAIN_SECONDS = 5.0
-"""So long a credential that was looked for in vain is not looked for again."""
 
 
 class Cluster:
@@ -38,68 +35,20 @@ class Cluster:
 
     def __init__(self, door: Door) -> None:
         self.namespace = door.namespace
-        self._door = door
-        self._way: Way
-        self._former: Way | None = None  # what was open when a credential changed that connections are made with
-        self._renewing = asyncio.Lock()
-        self._renewals = 0
-        self._vain: tuple[float, Broken | None] = (float("-inf"), None)
+        self._passage = Passage(door)
 
     async def __aenter__(self) -> Self:
-        self._way = Way.by(await load(self._door), door=self._door)
+        await self._passage.__aenter__()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        for way in filter(None, (self._way, self._former)):
-            await way.close()
+        await self._passage.__aexit__(kind, error, trace)
 
     @property
     def _core(self) -> Any:  # the library's generated calls have no types
-        return cast("Any", client.CoreV1Api)(self._way.calls)
-
-    # --- the credential ---
-
-    async def _sent(self, send: Callable[[], Awaitable[aiohttp.ClientResponse]]) -> aiohttp.ClientResponse:
-        """The answer's head, in time. A credential that is not taken is looked for again, once: it may have run out."""
-        renewals = self._renewals
-        async with asyncio.timeout(CALL_SECONDS):
-            response = await send()
-        if response.status != 401 or not await self._renewed(renewals):
-            return response
-        response.release()
-        async with asyncio.timeout(CALL_SECONDS):
-            return await send()
-
-    async def _renewed(self, renewals: int) -> bool:
-        """Whether there is another credential than so many renewals ago. One looks, and all who wait have it."""
-        async with self._renewing:
-            if self._renewals != renewals:
-                return True
-            since, why = self._vain
-            if time.monotonic() - since < VAIN_SECONDS:
-                if why is not None:
-                    raise Broken(str(why))
-                return False
-            try:
-                settings = await load(self._door)
-                if self._way.same(settings):
-                    self._vain = (time.monotonic(), None)
-                    return False
-                if not self._way.take(settings):
-                    await self._move(Way.by(settings, door=self._door))
-            except Broken as why:
-                self._vain = (time.monotonic(), why)
-                raise
-            self._renewals += 1
-            return True
-
-    async def _move(self, way: Way) -> None:
-        """Go on by another way. Streams over the one before live on, until that is followed by yet another."""
-        former, self._former, self._way = self._former, self._way, way
-        if former is not None:
-            await former.close()
+        return cast("Any", client.CoreV1Api)(self._passage.calls)
 
     # --- pods ---
 
@@ -113,7 +62,7 @@ class Cluster:
 
     async def _made(self, send: Callable[[], Awaitable[Any]], kind: str, *, doing: str) -> Json | None:
         with as_trouble(doing):
-            async with await self._sent(send) as response, asyncio.timeout(CALL_SECONDS):
+            async with await self._passage.sent(send) as response, asyncio.timeout(CALL_SECONDS):
                 answer = await response.read()
                 if response.status == 409 and b'"AlreadyExists"' in answer:
                     return None
@@ -187,7 +136,7 @@ class Cluster:
         """The changes after that version as bytes, for at most so many seconds."""
         doing = f"to watch the {what}"
         with as_trouble(doing):
-            response = await self._sent(
+            response = await self._passage.sent(
                 lambda: self._lister(what)(
                     self.namespace,
                     watch=True,
@@ -210,7 +159,7 @@ class Cluster:
         """What a container printed, as far as the node kept it."""
         doing = f"to read what {name} printed"
         with as_trouble(doing):
-            response = await self._sent(
+            response = await self._passage.sent(
                 lambda: self._core.read_namespaced_pod_log(
                     name, self.namespace, container=container, _preload_content=False,
                     _request_timeout=aiohttp.ClientTimeout(sock_connect=CONNECT_SECONDS, sock_read=CALL_SECONDS),
@@ -223,21 +172,15 @@ class Cluster:
 
     async def attach(self, name: str, *, container: str) -> aiohttp.ClientWebSocketResponse:
         """A stream to the container's stdin and from its stdout. A `Gone` is not sure: ask for the pod."""
-        renewals = self._renewals
         with as_trouble(f"to attach to {name}"):
             try:
-                try:
-                    return await self._stream(name, container=container)
-                except aiohttp.WSServerHandshakeError as error:
-                    if error.status != 401 or not await self._renewed(renewals):
-                        raise
-                return await self._stream(name, container=container)
+                return await self._passage.streamed(lambda: self._stream(name, container=container))
             except aiohttp.WSServerHandshakeError as error:
                 raise handshake(error.status, name) from None
 
     async def _stream(self, name: str, *, container: str) -> aiohttp.ClientWebSocketResponse:
         async with asyncio.timeout(ATTACH_SECONDS):
-            opening = await cast("Any", client.CoreV1Api)(self._way.streams).connect_get_namespaced_pod_attach(
+            opening = await cast("Any", client.CoreV1Api)(self._passage.streams).connect_get_namespaced_pod_attach(
                 name, self.namespace, container=container, stdin=True, stdout=True, stderr=False, tty=False,
                 _preload_content=False,
             )  # fmt: skip
@@ -259,7 +202,7 @@ class Cluster:
         api = cast("Any", client.CoordinationV1Api)
         try:
             return await self._answer(
-                lambda: api(self._way.calls).read_namespaced_lease(name, self.namespace, _preload_content=False),
+                lambda: api(self._passage.calls).read_namespaced_lease(name, self.namespace, _preload_content=False),
                 "Lease",
                 doing=f"to look at the lease {name}",
             )
@@ -280,7 +223,7 @@ class Cluster:
         api = cast("Any", client.AuthorizationV1Api)
         doing = "to ask what the bot may do"
         answer = await self._answer(
-            lambda: api(self._way.calls).create_self_subject_access_review(body, _preload_content=False),
+            lambda: api(self._passage.calls).create_self_subject_access_review(body, _preload_content=False),
             doing=doing,
         )
         if answer.get("kind") != "SelfSubjectAccessReview":
@@ -291,7 +234,7 @@ class Cluster:
         """The server's version."""
         api = cast("Any", client.VersionApi)
         doing = "to greet the cluster"
-        answer = await self._answer(lambda: api(self._way.calls).get_code(_preload_content=False), doing=doing)
+        answer = await self._answer(lambda: api(self._passage.calls).get_code(_preload_content=False), doing=doing)
         if "gitVersion" not in answer:
             raise not_kubernetes(doing)
         return str(answer["gitVersion"])
@@ -301,7 +244,7 @@ class Cluster:
         api = cast("Any", client.NodeV1Api)
         try:
             return await self._answer(
-                lambda: api(self._way.calls).read_runtime_class(name, _preload_content=False),
+                lambda: api(self._passage.calls).read_runtime_class(name, _preload_content=False),
                 "RuntimeClass",
                 doing=f"to look at the runtime class {name}",
             )
@@ -321,7 +264,7 @@ class Cluster:
 
     async def _answer(self, send: Callable[[], Awaitable[Any]], *kinds: str, doing: str, expires: bool = False) -> Json:
         with as_trouble(doing):
-            async with await self._sent(send) as response, asyncio.timeout(CALL_SECONDS):
+            async with await self._passage.sent(send) as response, asyncio.timeout(CALL_SECONDS):
                 if response.status >= 300:
                     raise await _refusal(response, doing=doing, expires=expires)
                 answer = await response.read()

@@ -95,7 +95,7 @@ async def test_those_who_find_the_token_old_at_once_ask_for_one_together(api: Ku
 async def test_a_token_that_is_not_taken_is_not_asked_for_without_end(
     api: KubeApi, plugin: Plugin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adapters.kubernetes.cluster.VAIN_SECONDS", 600.0)
+    monkeypatch.setattr("adapters.kubernetes.passage.VAIN_SECONDS", 600.0)
     async with Cluster(plugin.door) as cluster:
         api.token = "one-that-nobody-has"
         for _ in range(5):
@@ -104,7 +104,7 @@ async def test_a_token_that_is_not_taken_is_not_asked_for_without_end(
         with pytest.raises(Broken, match="does not accept the bot's credential"):
             await cluster.attach(RUN, container="agent")
         assert plugin.asked == 2
-        monkeypatch.setattr("adapters.kubernetes.cluster.VAIN_SECONDS", 0.0)
+        monkeypatch.setattr("adapters.kubernetes.passage.VAIN_SECONDS", 0.0)
         plugin.tells(api.token)
         assert await cluster.pod(RUN) is None
 
