@@ -17,9 +17,8 @@ from adapters.web.files import Files
 from adapters.web.guard import refuse
 from adapters.web.render import clean_token
 from adapters.web.talk import Talk
+from orchestrator.commands import MAX_TEXT
 from orchestrator.errors import Gone, Refused, Trouble
-
-LONGEST_TEXT = 200_000
 
 _ID = re.compile(r"[A-Za-z0-9_-]{8,64}")
 
@@ -87,7 +86,7 @@ def _words(body: dict[str, Any]) -> str:
     text = body.get("text", "")
     if not isinstance(text, str):
         raise web.HTTPBadRequest(text="The text is not a text.")
-    if len(text) > LONGEST_TEXT:
-        words = f"The text has {len(text):,} characters; {LONGEST_TEXT:,} are the most. Send it as a file."
-        raise web.HTTPRequestEntityTooLarge(LONGEST_TEXT, len(text), text=words)
+    if len(text) > MAX_TEXT:
+        words = f"The text has {len(text):,} characters; {MAX_TEXT:,} are the most. Send it as a file."
+        raise web.HTTPRequestEntityTooLarge(MAX_TEXT, len(text), text=words)
     return text

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 
 from adapters.discord.markdown import parsed
 from adapters.discord.pack import packed
-from adapters.discord.render import MOST_MESSAGES, Pieces, fit, pieces
+from adapters.discord.render import MOST_MESSAGES, fit, pieces
 from orchestrator.nouns import Message
 from tests.discord_chat.oracle import changed_code, expected, letters, lost, read, troubles
 
@@ -255,18 +254,6 @@ def test_hostile_texts_take_no_time(text: str) -> None:
     assert time.process_time() - began < 3
     assert not list(troubles(look.texts))
     assert look.whole
-
-
-def test_a_page_is_quick() -> None:
-    message = Message(text=sample(Path(__file__).parent / "samples" / "report.md")[:1500], status="working", since=1.0)
-    best = min(_seconds(lambda: pieces(message)) for _ in range(20))
-    assert best < 0.02  # a fifth of it here; machines differ
-
-
-def _seconds(work: Callable[[], Pieces]) -> float:
-    began = time.process_time()
-    work()
-    return time.process_time() - began
 
 
 def test_the_oracle_finds_fault() -> None:
