@@ -20,6 +20,7 @@ import structlog
 from adapters.kubernetes.claims import Claims
 from adapters.kubernetes.cluster import Cluster, Door
 from adapters.kubernetes.credentials import KubernetesCredentials
+from adapters.kubernetes.farewells import Farewells
 from adapters.kubernetes.news import News
 from adapters.kubernetes.pod import GRACE_SECONDS, Guest, check_name, class_of, isolation_of, pod_of
 from adapters.kubernetes.pool import Pool, Warm, Warmth
@@ -68,6 +69,7 @@ class KubernetesRuntime:
         self._pool = Pool(self._cluster, self._known, self._spares, guest, warm)
         self._starts = Starts(self._cluster, self._known, self._claims, make_room=self._pool.make_room)
         self._reach = Reach(self._cluster, self._known)
+        self._farewells = Farewells(self._cluster, self._known, self._reach)
         self._warm = warm
         self._attached: dict[RunId, AttachSession | LogSession] = {}
         self._waiting_since: dict[str, float] = {}
@@ -121,7 +123,7 @@ class KubernetesRuntime:
             for _ in range(3):  # each turn the cluster may have been faster than what we knew
                 if seen is None:
                     if again:
-                        raise Gone(f"There is no pod of {run}, and nothing of it is left.")
+                        raise Gone(self._farewells.why(run, f"There is no pod of {run}, and nothing of it is left."))
                     body = pod_of(run, agent, self._guest)  # by today's settings, which what runs does not depend on
                     await self.credentials.give(run, agent)  # refused, if what it chose is not there
                     if await self._starts.begin(run, body):
@@ -146,6 +148,7 @@ class KubernetesRuntime:
             while seen is not None and seen.ours:
                 await self._end(seen)
                 seen = self._known.get(run)
+            self._farewells.forget(run)
 
     async def pods(self) -> Mapping[RunId, Pod]:
         """See `orchestrator.ports.Runtime`. No call: what the watch has told. Those without a run are none of it."""
@@ -158,11 +161,11 @@ class KubernetesRuntime:
         seen = await self._ready(check_name(run))
         if run in self._attached:
             raise Broken(f"Somebody is attached to {run} already.")
-        if seen.stage is Stage.DONE:
+        if seen.stage in {Stage.DONE, Stage.LOST} or not seen.running:
             async with self._last_words(seen) as told:
                 yield told
             return
-        session = AttachSession(await self._reach.stream(seen), name=run)
+        session = AttachSession(await self._farewells.stream(seen), name=run)
         self._waiting_since.pop(seen.uid, None)
         if run in self._attached:
             await session.leave()
@@ -175,6 +178,7 @@ class KubernetesRuntime:
         finally:
             del self._attached[run]
             session.close()
+            self._farewells.note(run)
             reading.cancel()
             await asyncio.wait([reading])
             await session.leave()
@@ -191,25 +195,35 @@ class KubernetesRuntime:
         if not seen.ours:
             raise Refused(f"A pod named {seen.name} is in the way, and it is not the bot's.")
         if seen.alive:
-            self._give_up(seen)
+            self._give_up(seen, again=again)
             return True
-        if seen.stage is Stage.DONE:
-            if not again and seen.uid in self._reach.read_out:  # what it did is not done once more
-                raise Refused(f"{seen.words} Nobody heard anything of it, and nothing of what it said is left.")
+        if self._farewells.awaits(seen) and (again or seen.stage is not Stage.LEAVING):
             return True
         if again:
-            raise Gone(seen.words)
-        await self._end(seen)  # nobody had heard of it: what it lost was nothing
+            if seen.stage is Stage.DONE:
+                return True
+            raise Gone(self._farewells.why(seen.run, seen.words))
+        if seen.stage is Stage.DONE or self._farewells.told(seen):  # what it did is not done once more
+            raise Refused(f"{seen.words} Nobody heard anything of it, and nothing of what it said is left.")
+        await self._end(seen)  # nobody had heard of it, and it had nothing to say: what it lost was nothing
         return False
 
-    def _give_up(self, seen: Seen) -> None:
-        """Raise `Refused` for a pod that will not start, or has not for too long."""
+    def _give_up(self, seen: Seen, *, again: bool) -> None:
+        """Raise `Refused` for a pod that will not start, or has not for too long.
+
+        One that was heard before has shown that it can live, however often it has died since.
+        """
         if seen.stage is Stage.RUNNING:
             self._waiting_since.pop(seen.uid, None)
             return
         waited = time.monotonic() - self._waiting_since.setdefault(seen.uid, time.monotonic())
-        if seen.hopeless or waited > seen.start_seconds + MARGIN_SECONDS:
+        late = waited > seen.start_seconds + MARGIN_SECONDS
+        if seen.stage is Stage.COMING and (seen.hopeless or late):
             raise Refused(f"The pod does not start. {seen.words}")
+        if seen.hopeless and not again:
+            raise Refused(f"The agent's process does not stay alive. {seen.words}")
+        if late:
+            raise Refused(f"The agent's process does not come back. {seen.words}")
 
     # --- attaching ---
 
@@ -225,17 +239,18 @@ class KubernetesRuntime:
             if seen is None:  # what a list or a watch lets out is not gone for sure
                 seen = await self._news.look(run)
         if seen is None:
-            raise Gone(f"There is no pod of {run}.")
+            raise Gone(self._farewells.why(run, f"There is no pod of {run}."))
         if seen.stage in {Stage.COMING, Stage.RESTARTING}:
             raise Busy(seen.words, seconds=0.1)
-        if seen.stage in {Stage.LOST, Stage.LEAVING}:
-            raise Gone(seen.words)
+        self._farewells.note(run)
+        if seen.stage in {Stage.LOST, Stage.LEAVING} and not self._farewells.awaits(seen):
+            raise Gone(self._farewells.why(run, seen.words))
         return seen
 
     @asynccontextmanager
     async def _last_words(self, seen: Seen) -> AsyncIterator[LogSession]:
         """What it said while nobody was attached, from its log: without this, the end of a run is lost with the bot."""
-        session = LogSession(await self._reach.log(seen), name=seen.run)
+        session = LogSession(await self._farewells.log(seen), name=seen.run)
         if seen.run in self._attached:
             session.close()
             raise Broken(f"Somebody is attached to {seen.run} already.")
@@ -243,8 +258,7 @@ class KubernetesRuntime:
         try:
             yield session
         finally:
-            if session.whole:
-                self._reach.read_out.add(seen.uid)
+            self._farewells.was_read(seen, session)
             del self._attached[seen.run]
             session.close()
 
@@ -257,6 +271,7 @@ class KubernetesRuntime:
                 self._known.bury(seen)
                 self._waiting_since.pop(seen.uid, None)
                 self._reach.forget(seen)
+                self._farewells.forget(seen.run)
                 return
         raise Broken(f"The pod {seen.name} does not go, not even by force.")
 

@@ -17,7 +17,10 @@ Json = Mapping[str, Any]
 
 PROVEN_SECONDS = 60.0
 MOST_DEATHS = 8
-"""A container that died so often, the last time within a minute, will not live: that took a quarter of an hour."""
+DEATHS_SECONDS = 1800.0
+"""A container that died so often in its pod's first half hour, the last time within a minute, will not live.
+
+Its node waits longer and longer in between, a quarter of an hour in all: so it never lived for long."""
 
 
 class Stage(StrEnum):
@@ -57,6 +60,8 @@ class Seen:
     hopeless: bool = False
     unplaced: bool = False  # no node takes it
     cramped: bool = False  # some node would take it, if there were more room on it
+    running: bool = False  # its container is said to run, whatever is to become of the pod
+    spoke: bool = False  # its container has run, at least once
     ready: bool = True  # False while it is said to run: its node does not answer
     ours: bool = True
     start_seconds: float = 600.0
@@ -121,7 +126,8 @@ def see(pod: Json) -> Seen:
         Spare(form, meta["resourceVersion"], _born(meta, status), spec.get(DEADLINE, 0)) if form and not run else None
     )
     container = (status.get("containerStatuses") or [{}])[0]
-    before = (container.get("lastState") or {}).get("terminated")
+    state, before = container.get("state") or {}, (container.get("lastState") or {}).get("terminated")
+    running = "running" in state
     stage, words, vague, hopeless = _stage(meta, status, container)
     unplaced = stage is Stage.COMING and _condition(status, "PodScheduled").get("status") == "False"
     return Seen(
@@ -134,7 +140,9 @@ def see(pod: Json) -> Seen:
         hopeless=hopeless,
         unplaced=unplaced,
         cramped=unplaced and bool(CRAMPED.search(_condition(status, "PodScheduled").get("message", ""))),
-        ready=stage is not Stage.RUNNING or _condition(status, "Ready").get("status") != "False",
+        running=running,
+        spoke=running or bool(before or state.get("terminated")),
+        ready=not running or _condition(status, "Ready").get("status") != "False",
         ours=bool(run),
         start_seconds=float(notes[START_SECONDS]) if notes.get(START_SECONDS, "").isdigit() else 600.0,
         runtime_class=spec.get("runtimeClassName", ""),
@@ -216,7 +224,9 @@ def _present(status: Json, container: Json) -> _Told:
     if died:
         deaths = int(container.get("restartCount", 0)) + ("terminated" in state)
         words = f"The agent's process ended and is being started again: {_died(died)}."
-        return Stage.RESTARTING, words, False, deaths >= MOST_DEATHS and _lived(died) < PROVEN_SECONDS
+        early = _between(status.get("startTime"), died.get("finishedAt")) < DEATHS_SECONDS
+        short = _between(died.get("startedAt"), died.get("finishedAt")) < PROVEN_SECONDS
+        return Stage.RESTARTING, words, False, deaths >= MOST_DEATHS and short and early
     if why := _before(status):
         return Stage.COMING, f"It cannot start: {why}", False, False
     scheduled = _condition(status, "PodScheduled")
@@ -265,10 +275,10 @@ def _died(died: Json) -> str:
     return f"it left with code {code}" + (f", {reason}" if reason not in {"", "Error", "Completed"} else "")
 
 
-def _lived(died: Json) -> float:
+def _between(begun: str | None, ended: str | None) -> float:
     try:
-        return (datetime.fromisoformat(died["finishedAt"]) - datetime.fromisoformat(died["startedAt"])).total_seconds()
-    except (KeyError, TypeError, ValueError):
+        return (datetime.fromisoformat(ended or "") - datetime.fromisoformat(begun or "")).total_seconds()
+    except (TypeError, ValueError):
         return 0.0
 
 

@@ -162,10 +162,11 @@ class AttachSession:
 
 
 class LogSession:
-    """What an agentd that has finished and left had printed. Nobody hears what is sent; nothing is left to be done."""
+    """What an agentd that is no more had printed. Nobody hears what is sent; nothing is left to be done."""
 
     def __init__(self, response: aiohttp.ClientResponse, *, name: str) -> None:
         self.whole = False  # it was read to its end
+        self.told = False  # there was a report in it
         self._response = response
         self._reader = Reader(name)
         self._open = True
@@ -175,6 +176,7 @@ class LogSession:
         with suppress(aiohttp.ClientError, TimeoutError):
             async for chunk in self._response.content.iter_any():
                 if batch := self._reader.feed(chunk):
+                    self.told = self.told or any(isinstance(item, Frame) for item in batch)
                     yield batch
                 if not self._open:
                     return

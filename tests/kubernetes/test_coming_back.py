@@ -8,6 +8,7 @@ from contextlib import suppress
 import pytest
 
 from adapters.kubernetes import Door, Guest, KubernetesRuntime
+from adapters.kubernetes.seen import MOST_DEATHS
 from agent.wire import Resume, Stop
 from orchestrator.errors import Broken, Busy, Gone, Refused
 from orchestrator.nouns import Agent, Limits, RunId
@@ -20,6 +21,15 @@ from tests.kubernetes.conftest import Open, starve
 async def attach(runtime: KubernetesRuntime) -> None:
     async with runtime.attach(RUN):
         pass
+
+
+async def is_told(runtime: KubernetesRuntime, word: str) -> None:
+    """Wait until the watch has told this of the run's pod."""
+    async with asyncio.timeout(60):
+        while True:
+            if word in (await runtime.pods())[RUN].words:
+                return
+            await asyncio.sleep(0.02)
 
 
 async def said_all(api: KubeApi, runtime: KubernetesRuntime) -> None:
@@ -144,6 +154,34 @@ async def test_a_slow_start_is_no_reproach_to_a_run_that_came(
         api.node.crash_seconds = 60.0
         await starve(api, RUN)
     await runtime.start(RUN, agent, again=True)
+
+
+@pytest.mark.parametrize("again", [True, False])
+async def test_one_that_died_and_was_not_started_again_for_too_long_is_given_up(
+    api: KubeApi, runtime: KubernetesRuntime, monkeypatch: pytest.MonkeyPatch, *, again: bool
+) -> None:
+    monkeypatch.setattr("adapters.kubernetes.runtime.MARGIN_SECONDS", 0.0)
+    agent = Agent(name="rehearsal", driver="rehearsal", script="welcome", limits=Limits(start=0))
+    await runtime.start(RUN, agent)
+    async with attached(runtime) as session:
+        assert await Listener().hear(session, lambda it: it.epoch)
+        api.node.crash_seconds = 60.0
+        await starve(api, RUN)
+    await is_told(runtime, "out of memory")
+    await runtime.start(RUN, agent, again=again)
+    with pytest.raises(Refused, match=r"does not come back.*out of memory"):
+        await runtime.start(RUN, agent, again=again)
+
+
+async def test_however_often_one_died_that_was_heard_it_goes_on(api: KubeApi, runtime: KubernetesRuntime) -> None:
+    await tell(runtime, 1)
+    api.node.crash_seconds = 60.0
+    api.life(RUN).restarts = MOST_DEATHS
+    await starve(api, RUN)
+    await is_told(runtime, "out of memory")
+    await runtime.start(RUN, AGENT, again=True)
+    with pytest.raises(Refused, match=r"does not stay alive.*out of memory"):
+        await runtime.start(RUN, AGENT)  # as far as this bot knows, it never lived
 
 
 async def test_what_was_started_again_says_what_ended_it(api: KubeApi, runtime: KubernetesRuntime) -> None:

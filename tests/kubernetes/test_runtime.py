@@ -203,11 +203,12 @@ async def test_whoever_fills_the_disk_is_told_before_the_node_ends_it(api: KubeA
 async def test_one_that_was_evicted_before_anybody_heard_of_it_is_made_anew(
     api: KubeApi, runtime: KubernetesRuntime
 ) -> None:
-    await tell(runtime, 1)
+    await runtime.start(RUN, AGENT)
+    epoch = (await is_there(runtime)).epoch
     api.life(RUN).evict()
     await is_gone(runtime)
     await runtime.start(RUN, AGENT)
-    await is_there(runtime)
+    assert (await is_there(runtime)).epoch != epoch
 
 
 async def test_a_lost_node_is_named_and_its_pod_goes_by_force(api: KubeApi, runtime: KubernetesRuntime) -> None:

@@ -134,6 +134,19 @@ def test_waiting_is_given_up_where_it_cannot_help() -> None:
     assert see(pod(often)).hopeless
     proven = ended("Error", 1, finished="2026-01-01T05:00:00Z")
     assert not see(pod(waiting("CrashLoopBackOff", restartCount=8, lastState=proven))).hopeless
+    assert see(pod({**often, "startTime": "2025-12-31T23:40:00Z"})).hopeless
+    assert not see(pod({**often, "startTime": "2025-12-31T23:00:00Z"})).hopeless, "it lived for long in between"
+
+
+def test_it_is_known_whether_a_pod_may_have_said_something() -> None:
+    quiet = [{}, waiting("ErrImagePull"), {"phase": "Failed", "reason": "OutOfcpu"}]
+    assert not any(see(pod(status)).spoke for status in quiet)
+    over: Json = {"phase": "Failed", "containerStatuses": [{"state": ended("Error", 137)}]}
+    assert (see(pod(over)).spoke, see(pod(over)).running) == (True, False)
+    again = waiting("CrashLoopBackOff", lastState=ended("Error", 1))
+    assert (see(pod(again)).spoke, see(pod(again)).running) == (True, False)
+    leaving = see(pod(RUNNING, deletionTimestamp="2026-01-01T00:00:00Z"))
+    assert (leaving.spoke, leaving.running, leaving.ready) == (True, True, True)
 
 
 def event(reason: str, message: str, *, uid: str = "u-1", at: str = "") -> Json:
