@@ -11,12 +11,16 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from adapters.kubernetes.pod import RUN
 from adapters.kubernetes.seen import Seen, see, tell
+from adapters.kubernetes.warm import ASKED
 from orchestrator.nouns import RunId
 
 Json = dict[str, Any]
 
 MOST_TOLD = 4000
+UNPLACED = "FailedScheduling"
+"""The reason of an event that says no more than the pod's status does, and is still there when that is long over."""
 
 
 class Known:
@@ -31,7 +35,8 @@ class Known:
         self._spares: dict[str, Seen] = {}  # by uid: those that wait for a run
         self._doubles: dict[str, Seen] = {}  # by uid: their run is carried by another one
         self._told: OrderedDict[str, str] = OrderedDict()  # by uid: the last thing an event said
-        self._buried: OrderedDict[str, None] = OrderedDict()  # uids that are gone for sure; a watch may be behind
+        self._buried: OrderedDict[str, int] = OrderedDict()  # by uid: those that are gone, and `_furthest` then
+        self._furthest = 0  # the newest version of the cluster of which anything is known
         self._bells: dict[str, asyncio.Event] = {}  # by run, and by the uid of one whose end is waited for
 
     def get(self, run: RunId) -> Seen | None:
@@ -78,15 +83,16 @@ class Known:
 
     # --- what is learned ---
 
-    def learn(self, pod: Json) -> Seen:
-        """Somebody asked about this pod, made it or changed it."""
+    def learn(self, pod: Json, *, version: int = 0) -> Seen:
+        """Somebody asked about this pod, made it or changed it. If it was in a list, that has a version."""
         seen = see(pod)
+        self._bring_back(seen, version)
         self._keep(seen)
         return seen
 
     def bury(self, seen: Seen) -> None:
-        """It is gone for sure."""
-        self._buried[seen.uid] = None
+        """It is gone, as the cluster says when asked for it: a watch may be behind, a list that is newer is not."""
+        self._buried[seen.uid] = self._furthest
         while len(self._buried) > MOST_TOLD:
             self._buried.popitem(last=False)
         self._drop(seen)
@@ -98,13 +104,15 @@ class Known:
         """
         if not version:
             self._buried.clear()
-        here = {seen.uid: seen for seen in map(see, sorted(pods, key=_made))}  # of doubles, the first is the one
+        self._furthest = max(self._furthest, version) if version else 0
+        here = {seen.uid: seen for seen in map(see, sorted(pods, key=order))}  # of doubles, the first is the one
         for uid, seen in list(self._pods.items()):
             if version and seen.version > version:
                 here.pop(uid, None)
             elif uid not in here:
                 self._drop(seen)
         for seen in here.values():
+            self._bring_back(seen, version)
             self._keep(seen, sure=True)
 
     def change(self, kind: str, pod: Json) -> None:
@@ -122,6 +130,8 @@ class Known:
 
     def hear(self, kind: str, event: Json) -> None:
         """An event was made, or happened again."""
+        if event.get("reason") == UNPLACED:
+            return
         about = event.get("involvedObject") or {}
         if kind != "DELETED" and (words := tell(event)) and (uid := about.get("uid")):
             self._told[uid] = words.rstrip(".")
@@ -131,8 +141,17 @@ class Known:
             if (seen := self._pods.get(uid)) is not None:
                 self._ring(seen.run)
 
+    def _bring_back(self, seen: Seen, version: int) -> None:
+        """It lives after all, if a list of that version has it and that is no older than what was known at its burial.
+
+        Should it have been on its way then, the watch will say after it that the pod is no more.
+        """
+        if version and version >= self._buried.get(seen.uid, version):
+            self._buried.pop(seen.uid, None)
+
     def _keep(self, seen: Seen, *, sure: bool = False) -> None:
         """It is like this; if that is not `sure`, what is known of a newer version of it stays."""
+        self._furthest = max(self._furthest, seen.version)
         before = self._pods.get(seen.uid)
         if seen.uid in self._buried:
             return
@@ -141,8 +160,11 @@ class Known:
         if before == seen:
             self._pods[seen.uid] = seen
             return
-        if (former := self._names.get(seen.name, seen.uid)) != seen.uid and former in self._pods:
-            self.bury(self._pods[former])
+        former = self._pods.get(self._names.get(seen.name, ""))
+        if former is not None and former.uid != seen.uid:
+            if seen.version < former.version:
+                return  # its name has been used again
+            self.bury(former)
         self._names[seen.name] = seen.uid
         self._pods[seen.uid] = seen
         if seen.spare is not None:
@@ -186,8 +208,11 @@ class Known:
             bell.set()
 
 
-def _made(pod: Json) -> str:
-    return str(pod["metadata"].get("creationTimestamp") or "")
+def order(pod: Json) -> tuple[int, bool, str]:
+    """Of two pods of one run, the one that every life of the bot works with comes first."""
+    meta = pod["metadata"]
+    asked, run = (meta.get("annotations") or {}).get(ASKED, ""), (meta.get("labels") or {}).get(RUN)
+    return -int(asked) if asked.isdecimal() else 0, meta["name"] != run, str(meta.get("creationTimestamp") or "")
 
 
 def _moment(event: Json) -> str:

@@ -12,10 +12,10 @@ from contextlib import suppress
 from typing import Any
 
 from adapters.kubernetes.cluster import Cluster
-from adapters.kubernetes.known import Known
+from adapters.kubernetes.known import Known, order
 from adapters.kubernetes.pod import MANAGED, RUN
 from adapters.kubernetes.seen import EVENTS, Seen, see, tell
-from adapters.kubernetes.watch import Watch
+from adapters.kubernetes.watch import Watch, number
 from orchestrator.errors import Broken
 from orchestrator.nouns import RunId
 
@@ -87,7 +87,9 @@ class News:
                 self.known.bury(seen)
         else:  # one that was claimed has the run in its label; one that is in the way has only the name
             page = await self._cluster.page("pods", label_selector=f"{OURS},{RUN}={run}")
-            pod = next(iter(page.get("items") or []), None) or await self._cluster.pod(run)
+            for one in sorted(page.get("items") or [], key=order):
+                self.known.learn(one, version=number(page["metadata"]["resourceVersion"]))
+            pod = None if page.get("items") else await self._cluster.pod(run)
         if pod is not None:
             self.known.learn(pod)
         return self.known.get(run)

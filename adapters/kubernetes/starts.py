@@ -5,6 +5,7 @@ Where no answer came to one of the two, that one is tried again until it is know
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -13,6 +14,7 @@ from adapters.kubernetes.claims import Claims
 from adapters.kubernetes.cluster import Cluster, Json
 from adapters.kubernetes.errors import Full
 from adapters.kubernetes.known import Known
+from adapters.kubernetes.warm import ASKED
 from orchestrator.errors import Busy, Refused
 from orchestrator.nouns import RunId
 
@@ -33,13 +35,18 @@ class Starts:
 
     async def begin(self, run: RunId, body: Json) -> bool:
         """Whether the run has a pod now. False: its name is taken."""
-        if run not in self._unsure and await self._claims.claim(run, body):
+        unsure = run in self._unsure
+        body = _asked(body)
+        if not unsure and await self._claims.claim(run, body):
             return True
+        if unsure and await self._cluster.pod(run) is not None:  # a quota may refuse what is there already
+            return False
         self._unsure.add(run)  # if no answer comes, it stays
         try:
             pod = await self._create(body)
-        except (Busy, Refused):  # nothing was made
-            self._unsure.discard(run)
+        except (Busy, Refused):  # nothing was made now
+            if not unsure:
+                self._unsure.discard(run)
             raise
         if pod is None:
             return False
@@ -64,3 +71,9 @@ class Starts:
             except Full:
                 if not await self._make_room():
                     raise
+
+
+def _asked(body: Json) -> Json:
+    meta = body["metadata"]
+    notes = {**meta["annotations"], ASKED: str(time.time_ns() // 1_000_000)}
+    return {**body, "metadata": {**meta, "annotations": notes}}

@@ -18,6 +18,10 @@ Body = dict[str, Any]
 WARM = "army/warm"
 """The label of a pod that waits for a run: its form."""
 
+ASKED = "army/asked"
+"""The annotation that says when the bot asked for this pod, in milliseconds. Where a request that was cut off arrives
+late, a run has two: whoever asked last had made sure that there was none, and works with what came of that."""
+
 INSTANCE = "app.kubernetes.io/instance"
 EVICT = "cluster-autoscaler.kubernetes.io/safe-to-evict"
 DEADLINE = "activeDeadlineSeconds"

@@ -12,7 +12,7 @@ import pytest
 from adapters.kubernetes import Cluster, Door
 from adapters.kubernetes.pod import pod_of
 from adapters.kubernetes.spares import Spares
-from adapters.kubernetes.warm import DEADLINE, WARM, form_of, warm_of
+from adapters.kubernetes.warm import ASKED, DEADLINE, WARM, form_of, warm_of
 from agent.wire import Start
 from orchestrator.errors import Broken, Busy
 from orchestrator.nouns import Agent, Limits, RunId
@@ -59,7 +59,9 @@ async def test_a_claimed_pod_is_the_pod_that_would_have_been_made(api: KubeApi, 
     assert claimed is not None
     assert cold is not None
     assert claimed["metadata"]["labels"] == wanted["metadata"]["labels"]
-    assert claimed["metadata"]["annotations"] == wanted["metadata"]["annotations"]
+    assert claimed["metadata"]["annotations"].items() >= wanted["metadata"]["annotations"].items()
+    assert claimed["metadata"]["annotations"].keys() == cold["metadata"]["annotations"].keys()
+    assert int(claimed["metadata"]["annotations"][ASKED]) <= int(cold["metadata"]["annotations"][ASKED])
     assert claimed["spec"].keys() - {"nodeName"} == cold["spec"].keys() - {"nodeName"}
     for field, value in wanted["spec"].items():
         if field not in {DEADLINE, "containers"}:

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import asyncio
 import copy
+import json
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
+from adapters.kubernetes import KubernetesRuntime
 from adapters.kubernetes.known import Known
 from adapters.kubernetes.pod import Guest, pod_of
 from adapters.kubernetes.seen import Stage
+from adapters.kubernetes.warm import ASKED
+from orchestrator.errors import Busy
 from orchestrator.nouns import Agent, RunId
+from tests.contract import listener
+from tests.kubeapi import Fault, KubeApi
 
 RUN = RunId("r-1")
 Json = dict[str, Any]
 
 
-def pod(version: int, *, running: bool) -> Json:
+def pod(version: int, *, running: bool, uid: str = "u-1") -> Json:
     """The pod at this version of it."""
     body = copy.deepcopy(pod_of(RUN, Agent("rehearsal", "rehearsal"), Guest(image="agent:1")))
-    meta = {"uid": "u-1", "resourceVersion": str(version), "creationTimestamp": "2026-01-01T00:00:00Z"}
+    meta = {"uid": uid, "resourceVersion": str(version), "creationTimestamp": "2026-01-01T00:00:00Z"}
     state = {"running": {"startedAt": "2026-01-01T00:00:01Z"}} if running else {"waiting": {"reason": "Creating"}}
     status = {"phase": "Running" if running else "Pending", "containerStatuses": [{"name": "agent", "state": state}]}
     return {**body, "metadata": {**body["metadata"], **meta}, "status": status}
@@ -72,3 +78,133 @@ async def test_who_waits_is_woken_by_what_is_newer_alone() -> None:
     assert not waiting.done()
     known.learn(pod(6, running=True))
     assert (await waiting) is not None
+
+
+# --- what was buried ---
+
+GONE = json.dumps({"kind": "Status", "code": 404, "reason": "NotFound", "details": {"name": RUN, "kind": "pods"}})
+
+
+def buried(known: Known) -> None:
+    """Somebody said of the pod, which was seen at version 9, that it is no more."""
+    known.bury(known.learn(pod(9, running=True)))
+    assert known.get(RUN) is None
+
+
+def test_a_list_that_is_newer_than_its_burial_brings_a_pod_back() -> None:
+    known = Known()
+    buried(known)
+    known.put([pod(9, running=True)], version=12)
+    assert stage(known) is Stage.RUNNING
+    known.change("MODIFIED", pod(13, running=False))
+    assert stage(known) is Stage.COMING
+
+
+def test_a_look_that_is_newer_than_its_burial_brings_a_pod_back() -> None:
+    known = Known()
+    buried(known)
+    known.learn(pod(9, running=True), version=12)
+    assert stage(known) is Stage.RUNNING
+
+
+def test_what_is_older_than_its_burial_brings_no_pod_back() -> None:
+    known = Known()
+    known.put([], version=60)
+    buried(known)
+    known.put([pod(9, running=True)], version=55)
+    known.learn(pod(9, running=True), version=55)
+    known.learn(pod(70, running=True))  # an answer of which nobody knows when it was asked for
+    known.change("MODIFIED", pod(71, running=True))  # a watch that is behind
+    assert known.get(RUN) is None
+    known.put([pod(71, running=True)], version=80)
+    assert stage(known) is Stage.RUNNING
+
+
+def test_of_two_pods_of_one_name_the_newer_is_there() -> None:
+    known = Known()
+    buried(known)
+    known.learn(pod(20, running=True, uid="u-2"))
+    known.put([pod(9, running=True)], version=15)  # begun before either happened
+    now = known.get(RUN)
+    assert now is not None
+    assert now.uid == "u-2"
+    known.change("MODIFIED", pod(21, running=False, uid="u-2"))
+    assert stage(known) is Stage.COMING
+
+
+async def test_a_run_that_lives_after_all_is_known_after_the_next_list(
+    api: KubeApi, runtime: KubernetesRuntime
+) -> None:
+    await listener.tell(runtime, 1)
+    api.fail("delete pods", Fault.foreign(404, GONE))
+    await runtime.stop(RUN)
+    assert await runtime.pods() == {}
+    api.compact()
+    api.watches.cut()
+    async with asyncio.timeout(60):
+        while RUN not in await runtime.pods():  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(0.05)
+    assert api.pod(RUN) is not None
+
+
+async def test_a_run_that_lives_after_all_is_found_when_it_is_stopped_again(
+    api: KubeApi, runtime: KubernetesRuntime
+) -> None:
+    await listener.tell(runtime, 1)
+    api.fail("delete pods", Fault.foreign(404, GONE))
+    await runtime.stop(RUN)
+    await runtime.stop(RUN)
+    assert api.pod(RUN) is None
+
+
+# --- which of two carries a run ---
+
+
+def one_of_two(name: str, *, made: int, asked: str = "") -> Json:
+    body = pod(9, running=True, uid=name)
+    body["metadata"] |= {"name": name, "creationTimestamp": f"2026-01-01T00:00:0{made}Z"}
+    body["metadata"]["annotations"] |= {ASKED: asked} if asked else {}
+    return body
+
+
+@pytest.mark.parametrize(
+    ("works", "late"),
+    [
+        pytest.param(one_of_two("r-1", made=5, asked="200"), one_of_two("warm-1", made=1, asked="90"), id="cold"),
+        pytest.param(one_of_two("warm-1", made=1, asked="200"), one_of_two("r-1", made=5, asked="90"), id="warm"),
+        pytest.param(one_of_two("warm-2", made=2, asked="200"), one_of_two("warm-1", made=1), id="not noted"),
+        pytest.param(one_of_two("r-1", made=5), one_of_two("warm-1", made=1, asked="nonsense"), id="own name"),
+        pytest.param(one_of_two("warm-1", made=1), one_of_two("warm-2", made=2), id="older"),
+    ],
+)
+def test_each_life_of_the_bot_takes_the_same_one_of_two(works: Json, late: Json) -> None:
+    """Who asked last had made sure that there was none: it works with that one, and the other one came late."""
+    this = Known()
+    this.put([works], version=10)
+    this.change("MODIFIED", late)
+    assert [seen.uid for seen in this.doubles()] == [late["metadata"]["uid"]]
+    for pods in ([works, late], [late, works]):
+        following = Known()
+        following.put(pods, version=10)
+        assert [seen.uid for seen in following.doubles()] == [late["metadata"]["uid"]]
+
+
+# --- what it waits for ---
+
+
+async def test_a_pod_that_has_a_node_is_not_said_to_find_none(api: KubeApi, runtime: KubernetesRuntime) -> None:
+    api.node.no_room = "1 Insufficient memory."
+    api.node.pull_seconds = 60.0
+    await runtime.start(RUN, listener.AGENT)
+    with pytest.raises(Busy, match=r"No node can take it yet: .*Insufficient memory"):
+        async with runtime.attach(RUN):
+            pass
+    api.node.no_room = ""
+    words = ""
+    async with asyncio.timeout(60):
+        while "is being" not in words:
+            with pytest.raises(Busy) as busy:
+                async with runtime.attach(RUN):
+                    pass
+            words = str(busy.value)
+            assert "It does not run yet: no node" not in words
