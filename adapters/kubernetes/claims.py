@@ -68,17 +68,20 @@ class Claims:
             and seen.spare.deadline >= life + self._spares.age(seen)
             and seen.uid not in taken
             and seen.ready
+            and not seen.restarts  # it was worn before the run began, whose page would tell of that
             and (seen.stage is Stage.RUNNING or (seen.stage is Stage.COMING and seen.vague))
         ]
         return min(fit, key=lambda seen: (seen.stage is not Stage.RUNNING, born(seen)), default=None)
 
     async def _take(self, seen: Seen, run: RunId, body: Json) -> bool:
         """Whether the pod is the run's now."""
+        doubted = run in self._doubts
         self._doubts[run] = seen  # if we are cut off in here, it stays one
         try:
-            pod = await self._changed(seen, run, body)
-        except Busy:  # nothing was done
-            del self._doubts[run]
+            pod = await self._changed(seen, run, body, doubted=doubted)
+        except Busy:  # nothing was done now
+            if not doubted:
+                del self._doubts[run]
             raise
         del self._doubts[run]
         if pod is None:
@@ -87,7 +90,7 @@ class Claims:
         log.info("a warm pod is the run's", run=run, pod=seen.name)
         return True
 
-    async def _changed(self, seen: Seen, run: RunId, body: Json) -> Json | None:
+    async def _changed(self, seen: Seen, run: RunId, body: Json, *, doubted: bool) -> Json | None:
         """The pod with the run in it; None when it is somebody else's, or no more."""
         for _ in range(MOST_TRIES):
             assert seen.spare is not None, "only what has no run is claimed"
@@ -98,6 +101,8 @@ class Claims:
                 return None
             except (Refused, Denied) as refused:
                 log.warning("a warm pod cannot be claimed", run=run, pod=seen.name, why=str(refused))
+                if doubted:  # what was sent before may still arrive
+                    await self._cluster.delete(seen.name, uid=seen.uid)
                 return None
             except Changed:
                 pod = await self._cluster.pod(seen.name)
@@ -107,7 +112,7 @@ class Claims:
             if now.spare is None or not now.alive:
                 self._known.learn(pod)
                 return pod if now.run == run else None
-            if not now.ready:  # its node went meanwhile
+            if not now.ready or now.restarts:  # its node went meanwhile, or its process did
                 self._known.learn(pod)
                 return None
             seen = now  # its status has changed, nothing else

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from contextlib import suppress
+from datetime import datetime, timedelta
 
 import pytest
 
@@ -12,11 +14,11 @@ from adapters.kubernetes.known import Known
 from adapters.kubernetes.pod import pod_of
 from adapters.kubernetes.spares import Spares
 from adapters.kubernetes.starts import Starts
-from orchestrator.errors import Broken
+from orchestrator.errors import Broken, Busy, Refused
 from orchestrator.nouns import RunId
 from tests.contract.listener import AGENT, RUN
 from tests.kubeapi import Fault, KubeApi
-from tests.kubernetes.spares import GUEST, PATIENCE, carriers, idle, spare
+from tests.kubernetes.spares import GUEST, PATIENCE, Json, carriers, idle, spare
 
 Bench = tuple[Cluster, Known, Starts]
 
@@ -55,6 +57,73 @@ async def test_a_start_without_an_answer_is_not_followed_by_a_claim(api: KubeApi
     assert carriers(api) == [RUN]
     assert await starts.begin(RunId("r-2"), pod_of(RunId("r-2"), AGENT, GUEST))
     assert carriers(api, RunId("r-2")) == ["warm-1"]
+
+
+@pytest.mark.parametrize("refusal", [Fault.busy(0.1), Fault.status(422)])
+async def test_what_is_refused_later_does_not_undo_a_start_without_an_answer(
+    api: KubeApi, bench: Bench, refusal: Fault
+) -> None:
+    cluster, known, starts = bench
+    body = pod_of(RUN, AGENT, GUEST)
+    api.fail("create pods", Fault.cut())
+    with pytest.raises(Broken):
+        await starts.begin(RUN, body)
+    api.fail("create pods", refusal)
+    with pytest.raises((Busy, Refused)):
+        await starts.begin(RUN, body)
+    assert await cluster.create(body)  # the first one arrives
+    known.learn(await spare(api, cluster, "warm-1"))
+    created = [call.right for call in api.calls].count(("create", "pods"))
+    assert not await starts.begin(RUN, body), "its name is taken"
+    assert carriers(api) == [RUN]
+    assert [call.right for call in api.calls].count(("create", "pods")) == created, "a quota might refuse it"
+
+
+async def test_a_refused_start_is_in_no_doubt(api: KubeApi, bench: Bench) -> None:
+    cluster, known, starts = bench
+    body = pod_of(RUN, AGENT, GUEST)
+    api.fail("create pods", Fault.busy(0.1))
+    with pytest.raises(Busy):
+        await starts.begin(RUN, body)
+    known.learn(await spare(api, cluster, "warm-1"))
+    assert await starts.begin(RUN, body)
+    assert carriers(api) == ["warm-1"]
+
+
+@pytest.mark.parametrize("trouble", [Fault.busy(0.1), Fault.status(422), Fault.status(403)])
+async def test_what_is_refused_later_does_not_undo_a_claim_without_an_answer(
+    api: KubeApi, bench: Bench, trouble: Fault
+) -> None:
+    cluster, known, starts = bench
+    body = pod_of(RUN, AGENT, GUEST)
+    better = await spare(api, cluster, "warm-0")
+    known.learn(await spare(api, cluster, "warm-1"))
+    api.fail("patch pods", Fault.cut_after())
+    with pytest.raises(Broken):
+        await starts.begin(RUN, body)
+    began = datetime.fromisoformat(better["status"]["startTime"]) - timedelta(minutes=1)
+    known.learn({**better, "status": {**better["status"], "startTime": began.isoformat()}})
+    api.fail("patch pods", trouble)
+    with suppress(Busy):
+        await starts.begin(RUN, body)
+    with suppress(Busy):
+        await starts.begin(RUN, body)
+    await api.until(lambda: len(carriers(api)) == 1, within=PATIENCE)
+
+
+async def test_one_whose_container_was_started_again_is_taken_by_nobody(api: KubeApi, bench: Bench) -> None:
+    cluster, known, starts = bench
+    known.learn(await spare(api, cluster, "warm-1"))
+    api.life("warm-1").oom()
+    await api.until(lambda: restarts(api.pod("warm-1")) == 1, within=PATIENCE)
+    assert await starts.begin(RUN, pod_of(RUN, AGENT, GUEST))  # what is known is from before that
+    assert carriers(api) == [RUN]
+    assert await starts.begin(RunId("r-2"), pod_of(RunId("r-2"), AGENT, GUEST))
+    assert carriers(api, RunId("r-2")) == ["r-2"]
+
+
+def restarts(pod: Json | None) -> int:
+    return int(((pod or {})["status"].get("containerStatuses") or [{}])[0].get("restartCount", 0))
 
 
 async def test_a_claim_that_arrives_late_is_still_the_only_one(api: KubeApi, bench: Bench) -> None:
