@@ -24,7 +24,7 @@ from adapters.kubernetes.pod import Guest
 from adapters.kubernetes.seen import Seen, Stage
 from adapters.kubernetes.spares import Spares, born, least
 from adapters.kubernetes.warm import DEADLINE, WARM, warm_of
-from orchestrator.errors import Trouble
+from orchestrator.errors import Refused, Trouble
 from orchestrator.nouns import Agent, RunId
 
 log = structlog.get_logger()
@@ -124,9 +124,9 @@ class Pool:
 
     async def _tidy(self) -> None:
         """Look at everything once, and do what is due."""
-        wanted = await self._wanted()
         await self._end_doubles()
         await self._spares.chase()
+        wanted = await self._wanted()
         good: list[Seen] = []
         here = self._spares.here()
         for notes in (self._coming, self._unplaced):
@@ -150,14 +150,18 @@ class Pool:
         return [seen for seen in self._known.unplaced() if seen.cramped]
 
     async def _wanted(self) -> Json | None:
-        """The pod that is to wait; None for none."""
+        """The pod that is to wait; None for none, as where the profile makes no sense."""
         if not self._warm.count or (agent := await self._warm.agent()) is None:
             return None
         name = _name()
-        if granted(RunId(name), agent, self._guest).kind == "gateway":
-            self._ail("each run has a token of its own for the gateway, which no pod that waits can have")
+        try:
+            if granted(RunId(name), agent, self._guest).kind == "gateway":
+                self._ail("each run has a token of its own for the gateway, which no pod that waits can have")
+                return None
+            return warm_of(name, agent, self._guest, idle=self._warm.idle_seconds)
+        except Refused as refused:
+            self._ail(str(refused))
             return None
-        return warm_of(name, agent, self._guest, idle=self._warm.idle_seconds)
 
     async def _yield_to(self, waiting: Sequence[Seen], good: Sequence[Seen]) -> None:
         """Give up as many as there are runs that no node has room for, and see whether that helped."""
@@ -204,6 +208,8 @@ class Pool:
         now = time.monotonic()
         if not seen.alive:
             return f"a warm pod has ended. {seen.words}"
+        if seen.restarts:
+            return f"the process of a warm pod was started again: {seen.died or 'nobody says why'}."
         if not seen.ready:
             return "the node of a warm pod does not answer."
         if seen.stage is Stage.RUNNING:

@@ -14,6 +14,7 @@ from adapters.kubernetes.checkup import checkup
 from adapters.kubernetes.warm import WARM
 from orchestrator.errors import Busy
 from orchestrator.nouns import Agent, RunId
+from orchestrator.ports import Restarts
 from tests.contract.listener import AGENT, RUN
 from tests.kubeapi import KubeApi
 from tests.kubernetes.spares import GUEST, OTHER, PATIENCE, Json, Live, carriers, full, idle, lives, pods
@@ -156,6 +157,20 @@ async def test_one_that_ends_is_replaced(api: KubeApi, live: Live) -> None:
         await lives(runtime)
 
 
+async def test_one_whose_container_was_started_again_is_replaced(api: KubeApi, live: Live) -> None:
+    """It has already failed once, and would tell the run's page of a death that was not the run's."""
+    async with live(1) as runtime:
+        await full(api, runtime, 1)
+        (name,) = idle(api)
+        api.life(name).oom()
+        await api.until(lambda: "out of memory" in runtime.warmth().words, within=PATIENCE)
+        await api.until(lambda: name not in idle(api), within=PATIENCE)
+        await full(api, runtime, 1)
+        await runtime.start(RUN, AGENT)
+        await lives(runtime)
+        assert runtime.restarts(RUN) == Restarts()
+
+
 async def test_the_doctor_says_how_many_wait_and_what_for(api: KubeApi, door: Door, live: Live) -> None:
     async def said() -> tuple[bool, str]:
         (finding,) = [one for one in await checkup(door, GUEST, warm=1) if one.what == "warm pods"]
@@ -236,6 +251,30 @@ def _touched(pod: Json) -> Json:
 
 def _memory(pod: Json) -> str:
     return str(pod["spec"]["containers"][0]["resources"]["limits"]["memory"])
+
+
+async def test_a_profile_that_makes_no_sense_leaves_nothing_undone(api: KubeApi, live: Live) -> None:
+    """Somebody mistypes it: nothing waits for its former form, and what carries a run twice goes all the same."""
+    profiles = [AGENT]
+
+    async def newest() -> Agent | None:
+        return profiles[-1]
+
+    async with live(2, agent=newest) as runtime:
+        await full(api, runtime, 2)
+        await runtime.start(RUN, OTHER)
+        late, former = sorted(idle(api))
+        profiles.append(replace(AGENT, cpu="one"))
+        pod = idle(api)[late]
+        labels = {key: text for key, text in pod["metadata"]["labels"].items() if key != WARM}
+        api.apply({**pod, "metadata": {**_touched(pod)["metadata"], "labels": {**labels, "army/run": RUN}}})
+        await api.until(lambda: api.pod(late) is None and api.pod(former) is None, within=PATIENCE)
+        assert "cpu" in runtime.warmth().words
+        assert carriers(api) == [RUN]
+        profiles.append(AGENT)
+        await runtime.stop(RUN)  # anything that happens makes the bot look
+        await full(api, runtime, 2)
+        await api.until(lambda: not runtime.warmth().words, within=PATIENCE)
 
 
 async def test_what_nobody_takes_for_long_is_replaced_one_after_another(
