@@ -7,6 +7,7 @@ so a slow caller leaves the bytes in the kernel's pipe, which is the bound.
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import suppress
@@ -15,7 +16,7 @@ from pathlib import Path
 import structlog
 
 from agent.wire import Command, Frame, Live, Resume, line_of
-from orchestrator.errors import Broken
+from orchestrator.errors import Broken, Busy
 from orchestrator.reader import Reader
 
 log = structlog.get_logger()
@@ -39,10 +40,12 @@ class FifoSession:
 
     @classmethod
     def open(cls, *, out: Path, into: Path, name: str, send_seconds: float = SEND_SECONDS) -> FifoSession:
-        """Open both pipes. Raises `Broken` when no agentd holds their other ends."""
+        """Open both pipes. Raises `Busy` when no agentd holds their other ends: one has just died, or is to come."""
         try:
-            write = os.open(into, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)  # fails when nobody reads there
+            write = os.open(into, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC)
         except OSError as error:
+            if error.errno == errno.ENXIO:
+                raise Busy("The agent's process does not listen: it has just ended, or begun.", seconds=0.1) from None
             raise Broken(f"The agent's process does not listen: {error.strerror}.") from None
         try:
             read = os.open(out, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

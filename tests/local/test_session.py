@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from adapters.local.session import FifoSession
 from agent.wire import MAX_LINE, Beat, Command, Frame, Live, Put, Resume, Say, Wrote, line_of, parse_down
-from orchestrator.errors import Broken
+from orchestrator.errors import Broken, Busy
 
 DEADLINE = 10.0
 
@@ -224,5 +224,5 @@ async def test_many_senders_keep_their_lines_apart(agentd: Agentd) -> None:
 
 async def test_no_agentd_is_a_sentence(agentd: Agentd) -> None:
     agentd.die()
-    with pytest.raises(Broken, match="does not listen"):
+    with pytest.raises(Busy, match="does not listen"):
         agentd.session()
