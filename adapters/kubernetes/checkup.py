@@ -11,8 +11,10 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from adapters.kubernetes.cluster import Cluster, Door
-from adapters.kubernetes.credentials import LOGIN, KubernetesCredentials
-from adapters.kubernetes.pod import Guest, class_of, isolation_of, pod_of
+from adapters.kubernetes.credentials import KubernetesCredentials
+from adapters.kubernetes.grant import LOGIN
+from adapters.kubernetes.guest import Guest, class_of, isolation_of
+from adapters.kubernetes.pod import pod_of
 from adapters.kubernetes.seen import Stage, see
 from adapters.kubernetes.warm import WARM
 from orchestrator.checkup import Finding, counted, looked
@@ -117,7 +119,7 @@ async def _warm(cluster: Cluster, wanted: int) -> Finding:
     """Whether as many pods wait as are to, and what one of them that does not run waits for."""
     pods = (await cluster.page("pods", label_selector=WARM))["items"]
     waiting = [seen for seen in map(see, pods) if seen.spare is not None]
-    ready = sum(seen.stage is Stage.RUNNING and seen.ready for seen in waiting)
+    ready = sum(seen.stage is Stage.RUNNING and seen.sound for seen in waiting)
     if ready >= wanted:
         return Finding("warm pods", f"{ready} of {wanted} are started ahead", good=True)
     unknown = "A bot that has just begun needs a while for it; else its log says why."

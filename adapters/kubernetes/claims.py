@@ -67,8 +67,7 @@ class Claims:
             and seen.spare.form == form
             and seen.spare.deadline >= life + self._spares.age(seen)
             and seen.uid not in taken
-            and seen.ready
-            and not seen.restarts  # it was worn before the run began, whose page would tell of that
+            and seen.sound  # else the run's page would tell of what was before it
             and (seen.stage is Stage.RUNNING or (seen.stage is Stage.COMING and seen.vague))
         ]
         return min(fit, key=lambda seen: (seen.stage is not Stage.RUNNING, born(seen)), default=None)
@@ -112,7 +111,7 @@ class Claims:
             if now.spare is None or not now.alive:
                 self._known.learn(pod)
                 return pod if now.run == run else None
-            if not now.ready or now.restarts:  # its node went meanwhile, or its process did
+            if not now.sound:
                 self._known.learn(pod)
                 return None
             seen = now  # its status has changed, nothing else

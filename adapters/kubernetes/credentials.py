@@ -1,4 +1,4 @@
-"""The port Credentials in a cluster: what an agent chose, as variables and files of its pod, all of it out of Secrets.
+"""The port Credentials in a cluster: whether what an agent chose is there, until when, and what is one run's alone.
 
 The bot reads no Secret. Of the shared login it sees what the refresher tells on its Lease; of the gateway it writes one
 Secret for each run, which goes with the run's pod. How a login is kept and renewed stands in k8s/storage/login.
@@ -9,32 +9,16 @@ from __future__ import annotations
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from adapters.kubernetes.cluster import Cluster
+from adapters.kubernetes.grant import LOGIN, RUNS_OWN, Grant, granted
+from adapters.kubernetes.guest import Guest
 from orchestrator.errors import Refused
-from orchestrator.nouns import CREDENTIALS, Agent, RunId
+from orchestrator.nouns import Agent, RunId
 from orchestrator.ports import Expiry, Gateway
 
-if TYPE_CHECKING:
-    from adapters.kubernetes.cluster import Cluster
-    from adapters.kubernetes.pod import Guest
-
 Body = dict[str, Any]
-
-ALL = ("ANTHROPIC_API_KEY", "CLAUDE_CODE_OAUTH_TOKEN", "ANTHROPIC_BASE_URL", "ANTHROPIC_AUTH_TOKEN")
-KEPT_AS = {"key": "ANTHROPIC_API_KEY", "token": "CLAUDE_CODE_OAUTH_TOKEN"}
-RUNS_OWN = "ANTHROPIC_AUTH_TOKEN"
-
-LOGIN = "agent-login"
-"""The Secret in which agents find the shared login, and the Lease of who may renew it."""
-
-LOGIN_FOLDER = "/login"
-MASKED = "AGENT_SECRETS"
-"""By this variable agentd knows the folder whose credentials it masks, renewed ones, too."""
-
-HOME = "/state/home"
-"""Where the CLIs have their home: agentd makes it, and it outlives the container."""
 
 ACCESS_UNTIL = "army/access-expires"
 LOGIN_UNTIL = "army/login-expires"
@@ -51,77 +35,6 @@ LOGIN_EARLY_SECONDS = 4 * 86400.0
 ENDS = "That is when the person's sign-in ends, which no renewal puts off."
 HOW = "Log in with the login pod (k8s/utils/cli-login-pod.yaml) and store it."
 SEE = "See the log of the CronJob login-refresh."
-
-PREPARE = """umask 077
-mkdir -p "$2/.claude" "$2/.local/share/opencode" "$2/.config/opencode"
-ln -sfn "$1/claude-credentials.json" "$2/.claude/.credentials.json"
-copy() { [ ! -e "$1" ] || [ -e "$2" ] || cp "$1" "$2"; }
-copy "$1/claude-settings.json" "$2/.claude/settings.json"
-copy "$1/opencode-auth.json" "$2/.local/share/opencode/auth.json"
-copy "$1/opencode-mcp-auth.json" "$2/.local/share/opencode/mcp-auth.json"
-copy "$1/opencode-config.json" "$2/.config/opencode/opencode.json"
-"""
-"""The original's layout, in a home of the agent's own. Claude's access token is linked and not copied: a kubelet that
-renews the Secret's files renews it for a CLI that runs, which reads the file again when the old token is refused. It is
-linked before it is there, too: a pod that was started ahead of the login has it later."""
-
-
-@dataclass(frozen=True, slots=True)
-class Grant:
-    """The parts of a pod by which it has its credential. `kind` is empty where nothing was chosen."""
-
-    kind: str = ""
-    env: tuple[Body, ...] = ()
-    volumes: tuple[Body, ...] = ()
-    mounts: tuple[Body, ...] = ()
-    before: tuple[Body, ...] = ()  # what runs first, in the same image
-
-
-def granted(run: RunId, agent: Agent, guest: Guest) -> Grant:
-    """What this agent's pod gets; an agent that asks no model gets nothing. Raises `Refused`."""
-    if agent.driver == "rehearsal":
-        return Grant()
-    match agent.credential or guest.credential:
-        case "":
-            return Grant(env=tuple(_out_of(guest.secret, name, optional=True) for name in ALL))
-        case "key" | "token" as kind:
-            return Grant(kind, env=(_out_of(guest.secret, KEPT_AS[kind]),))
-        case "gateway":
-            if guest.gateway is None:
-                raise Refused(
-                    f"The agent {agent.name} is to use a gateway: set ANTHROPIC_BASE_URL and GATEWAY_KEY for the bot."
-                )
-            url = {"name": "ANTHROPIC_BASE_URL", "value": guest.gateway.url}
-            return Grant("gateway", env=(url, _out_of(run, RUNS_OWN)))
-        case "login":
-            return _login()
-        case other:
-            raise Refused(f"The agent {agent.name} is to use {other[:40]!r}; known are {', '.join(CREDENTIALS)}.")
-
-
-def _out_of(secret: str, key: str, *, optional: bool = False) -> Body:
-    ref: Body = {"name": secret, "key": key}
-    if optional:
-        ref["optional"] = True  # keys that the Secret lacks are left out
-    return {"name": key, "valueFrom": {"secretKeyRef": ref}}
-
-
-def _login() -> Grant:
-    """The published part of the login: a Secret, which reaches a guest that shares no filesystem with its host."""
-    mount = {"name": "login", "mountPath": LOGIN_FOLDER, "readOnly": True}
-    return Grant(
-        "login",
-        env=({"name": MASKED, "value": LOGIN_FOLDER},),
-        volumes=({"name": "login", "secret": {"secretName": LOGIN, "defaultMode": 0o440}},),
-        mounts=(mount,),
-        before=(
-            {
-                "name": "home",
-                "command": ["sh", "-euc", PREPARE, "home", LOGIN_FOLDER, HOME],
-                "volumeMounts": [dict(mount), {"name": "state", "mountPath": "/state"}],
-            },
-        ),
-    )
 
 
 class KubernetesCredentials:

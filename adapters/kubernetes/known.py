@@ -12,15 +12,14 @@ from dataclasses import replace
 from typing import Any
 
 from adapters.kubernetes.pod import RUN
-from adapters.kubernetes.seen import Seen, see, tell
+from adapters.kubernetes.seen import Seen, see
 from adapters.kubernetes.warm import ASKED
+from adapters.kubernetes.words import tell
 from orchestrator.nouns import RunId
 
 Json = dict[str, Any]
 
 MOST_TOLD = 4000
-UNPLACED = "FailedScheduling"
-"""The reason of an event that says no more than the pod's status does, and is still there when that is long over."""
 
 
 class Known:
@@ -130,8 +129,6 @@ class Known:
 
     def hear(self, kind: str, event: Json) -> None:
         """An event was made, or happened again."""
-        if event.get("reason") == UNPLACED:
-            return
         about = event.get("involvedObject") or {}
         if kind != "DELETED" and (words := tell(event)) and (uid := about.get("uid")):
             self._told[uid] = words.rstrip(".")

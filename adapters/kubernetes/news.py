@@ -14,8 +14,9 @@ from typing import Any
 from adapters.kubernetes.cluster import Cluster
 from adapters.kubernetes.known import Known, order
 from adapters.kubernetes.pod import MANAGED, RUN
-from adapters.kubernetes.seen import EVENTS, Seen, see, tell
+from adapters.kubernetes.seen import Seen, see
 from adapters.kubernetes.watch import Watch, number
+from adapters.kubernetes.words import EVENTS, tell
 from orchestrator.errors import Broken
 from orchestrator.nouns import RunId
 

@@ -9,25 +9,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
-from adapters.kubernetes.credentials import Grant, granted
+from adapters.kubernetes.grant import Grant, granted
+from adapters.kubernetes.guest import Guest, class_of, isolation_of
 from orchestrator.errors import Refused
 from orchestrator.nouns import Agent, RunId
-from orchestrator.ports import Gateway
 
 Body = dict[str, Any]
 
 NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,38}[a-z0-9])?")
-CLASS = re.compile(r"[a-z0-9]([a-z0-9.-]{0,251}[a-z0-9])?")
 CPU = re.compile(r"(?P<cores>\d+(\.\d{1,3})?)|(?P<milli>\d+)m")
 MEMORY = re.compile(r"[1-9]\d*(Ki|Mi|Gi|Ti|k|M|G|T)?")
 
 CONTAINER = "agent"
-PLAIN = "none"
-"""The runtime class that means: none, whatever containers are on that node."""
-
 MANAGED = {"app.kubernetes.io/managed-by": "army-bot", "app.kubernetes.io/part-of": "army"}
 """By these labels the bot knows its own pods."""
 
@@ -67,48 +62,6 @@ DISK_FOLDERS = "AGENT_DISK_FOLDERS"
 
 SURE = "1Gi"
 """Of the disk a node must have this for a pod; the rest is had by those who come first."""
-
-
-@dataclass(frozen=True, slots=True)
-class Guest:
-    """What all pods of this cluster have in common. `credential`: that of agents that choose none."""
-
-    image: str
-    runtime_class: str = "kata-fc"
-    secret: str = "agent-credentials"  # noqa: S105 - the name of one
-    priority_class: str = "agents"
-    disk: str = "16Gi"  # what a pod's folders may take together
-    credential: str = ""
-    gateway: Gateway | None = None
-
-
-def class_of(agent: Agent, guest: Guest) -> str:
-    """The runtime class of this agent's pods; empty for none. Raises `Refused` for what cannot be one."""
-    name = agent.isolation or guest.runtime_class
-    if name == PLAIN:
-        return ""
-    if not CLASS.fullmatch(name):
-        raise Refused(
-            f"{name[:60]!r} cannot be a runtime class; kata-fc, kata-clh, kata-qemu, gvisor and none are known."
-        )
-    return name
-
-
-def isolation_of(runtime_class: str) -> str:
-    """What stands between an agent and its node, for people."""
-    match runtime_class:
-        case "":
-            return "container: no runtime class, the node's kernel is shared"
-        case "kata-fc":
-            return "microVM (Firecracker, runtime class kata-fc)"
-        case "kata-clh":
-            return "microVM (Cloud Hypervisor, runtime class kata-clh)"
-        case "kata-qemu":
-            return "microVM (QEMU, runtime class kata-qemu)"
-        case "gvisor":
-            return "a kernel in user space (gVisor, runtime class gvisor)"
-        case other:
-            return f"whatever the runtime class {other} gives"
 
 
 def check_name(run: RunId) -> RunId:

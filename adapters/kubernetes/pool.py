@@ -17,10 +17,10 @@ from typing import Any
 import structlog
 
 from adapters.kubernetes.cluster import Cluster
-from adapters.kubernetes.credentials import granted
 from adapters.kubernetes.errors import Full
+from adapters.kubernetes.grant import granted
+from adapters.kubernetes.guest import Guest
 from adapters.kubernetes.known import Known
-from adapters.kubernetes.pod import Guest
 from adapters.kubernetes.seen import Seen, Stage
 from adapters.kubernetes.spares import Spares, born, least
 from adapters.kubernetes.warm import DEADLINE, WARM, warm_of
@@ -225,13 +225,15 @@ class Pool:
     async def _end_doubles(self) -> None:
         """End what carries a run that another pod carries, having made sure that the other one is there."""
         for seen in self._known.doubles():
+            if seen.stage is Stage.LEAVING:
+                continue
             first = self._known.get(seen.run)
             pod = await self._cluster.pod(first.name) if first is not None else None
             if first is None or pod is None or pod["metadata"]["uid"] != first.uid:
                 continue
             log.warning("a second pod of a run is stopped", run=seen.run, pod=seen.name)
-            if await self._cluster.delete(seen.name, uid=seen.uid):
-                self._known.bury(seen)
+            if not await self._cluster.delete(seen.name, uid=seen.uid):
+                self._known.bury(seen)  # it was gone already
 
     # --- telling ---
 

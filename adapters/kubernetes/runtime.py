@@ -21,8 +21,9 @@ from adapters.kubernetes.claims import Claims
 from adapters.kubernetes.cluster import Cluster, Door
 from adapters.kubernetes.credentials import KubernetesCredentials
 from adapters.kubernetes.farewells import Farewells
+from adapters.kubernetes.guest import Guest, class_of, isolation_of
 from adapters.kubernetes.news import News
-from adapters.kubernetes.pod import GRACE_SECONDS, Guest, check_name, class_of, isolation_of, pod_of
+from adapters.kubernetes.pod import GRACE_SECONDS, check_name, pod_of
 from adapters.kubernetes.pool import Pool, Warm, Warmth
 from adapters.kubernetes.reach import Reach
 from adapters.kubernetes.seen import Seen, Stage
@@ -40,7 +41,6 @@ COME_SECONDS = 3.0
 
 LOOK_SECONDS = 2.0
 END_SECONDS = 10.0
-MARGIN_SECONDS = 30.0
 
 
 class KubernetesRuntime:
@@ -72,7 +72,6 @@ class KubernetesRuntime:
         self._farewells = Farewells(self._cluster, self._known, self._reach)
         self._warm = warm
         self._attached: dict[RunId, AttachSession | LogSession] = {}
-        self._waiting_since: dict[str, float] = {}
         self._locks: WeakValueDictionary[RunId, asyncio.Lock] = WeakValueDictionary()
         self._tasks = asyncio.TaskGroup()
         self._watching: list[asyncio.Task[None]] = []
@@ -111,7 +110,7 @@ class KubernetesRuntime:
 
     def warmth(self) -> Warmth:
         """How the pods that are started ahead are doing."""
-        ready = sum(seen.stage is Stage.RUNNING and seen.ready for seen in self._spares.here())
+        ready = sum(seen.stage is Stage.RUNNING and seen.sound for seen in self._spares.here())
         return Warmth(self._warm.count, ready, self._claims.hits, self._claims.misses, self._pool.words)
 
     async def start(self, run: RunId, agent: Agent, *, again: bool = False) -> None:
@@ -166,7 +165,7 @@ class KubernetesRuntime:
                 yield told
             return
         session = AttachSession(await self._farewells.stream(seen), name=run)
-        self._waiting_since.pop(seen.uid, None)
+        self._starts.lives(seen)
         if run in self._attached:
             await session.leave()
             raise Broken(f"Somebody is attached to {run} already.")
@@ -195,7 +194,7 @@ class KubernetesRuntime:
         if not seen.ours:
             raise Refused(f"A pod named {seen.name} is in the way, and it is not the bot's.")
         if seen.alive:
-            self._give_up(seen, again=again)
+            self._starts.judge(seen, again=again)
             return True
         if self._farewells.awaits(seen) and (again or seen.stage is not Stage.LEAVING):
             return True
@@ -207,23 +206,6 @@ class KubernetesRuntime:
             raise Refused(f"{seen.words} Nobody heard anything of it, and nothing of what it said is left.")
         await self._end(seen)  # nobody had heard of it, and it had nothing to say: what it lost was nothing
         return False
-
-    def _give_up(self, seen: Seen, *, again: bool) -> None:
-        """Raise `Refused` for a pod that will not start, or has not for too long.
-
-        One that was heard before has shown that it can live, however often it has died since.
-        """
-        if seen.stage is Stage.RUNNING:
-            self._waiting_since.pop(seen.uid, None)
-            return
-        waited = time.monotonic() - self._waiting_since.setdefault(seen.uid, time.monotonic())
-        late = waited > seen.start_seconds + MARGIN_SECONDS
-        if seen.stage is Stage.COMING and (seen.hopeless or late):
-            raise Refused(f"The pod does not start. {seen.words}")
-        if seen.hopeless and not again:
-            raise Refused(f"The agent's process does not stay alive. {seen.words}")
-        if late:
-            raise Refused(f"The agent's process does not come back. {seen.words}")
 
     # --- attaching ---
 
@@ -269,7 +251,6 @@ class KubernetesRuntime:
         for grace, seconds in ((None, self._grace_seconds), (0, END_SECONDS)):
             if not await self._cluster.delete(seen.name, uid=seen.uid, grace=grace) or await self._left(seen, seconds):
                 self._known.bury(seen)
-                self._waiting_since.pop(seen.uid, None)
                 self._reach.forget(seen)
                 self._farewells.forget(seen.run)
                 return

@@ -14,11 +14,15 @@ from adapters.kubernetes.claims import Claims
 from adapters.kubernetes.cluster import Cluster, Json
 from adapters.kubernetes.errors import Full
 from adapters.kubernetes.known import Known
+from adapters.kubernetes.seen import Seen, Stage
 from adapters.kubernetes.warm import ASKED
 from orchestrator.errors import Busy, Refused
 from orchestrator.nouns import RunId
 
 log = structlog.get_logger()
+
+MARGIN_SECONDS = 30.0
+"""What a pod has to start comes from its run's limits, which the core enforces itself: this is where it did not."""
 
 
 class Starts:
@@ -31,6 +35,7 @@ class Starts:
         self._known = known
         self._claims = claims
         self._make_room = make_room
+        self._since: dict[RunId, tuple[str, float]] = {}  # the run's pod by uid, and since when it does not run
         self._unsure: set[RunId] = set()  # a pod of its name may have been made, and nobody said so
 
     async def begin(self, run: RunId, body: Json) -> bool:
@@ -59,10 +64,35 @@ class Starts:
         """Its pod was seen."""
         self._unsure.discard(run)
 
+    def lives(self, seen: Seen) -> None:
+        """It runs: nobody waits for it any more."""
+        self._since.pop(seen.run, None)
+
+    def judge(self, seen: Seen, *, again: bool) -> None:
+        """Raise `Refused` for a pod that will not start, or has not for too long.
+
+        One that was heard before has shown that it can live, however often it has died since.
+        """
+        if seen.stage is Stage.RUNNING:
+            self.lives(seen)
+            return
+        now = time.monotonic()
+        uid, since = self._since.get(seen.run, ("", now))
+        if uid != seen.uid:
+            _, since = self._since[seen.run] = seen.uid, now
+        late = now - since > seen.start_seconds + MARGIN_SECONDS
+        if seen.stage is Stage.COMING and (seen.hopeless or late):
+            raise Refused(f"The pod does not start. {seen.words}")
+        if seen.hopeless and not again:
+            raise Refused(f"The agent's process does not stay alive. {seen.words}")
+        if late:
+            raise Refused(f"The agent's process does not come back. {seen.words}")
+
     async def forget(self, run: RunId) -> None:
         """The run is to end: nothing that is still on its way may carry it on."""
         await self._claims.forget(run)
         self._unsure.discard(run)
+        self._since.pop(run, None)
 
     async def _create(self, body: Json) -> Json | None:
         while True:

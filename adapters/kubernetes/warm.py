@@ -10,7 +10,8 @@ import hashlib
 import json
 from typing import Any
 
-from adapters.kubernetes.pod import MARGIN_SECONDS, RUN, Guest, pod_of
+from adapters.kubernetes.guest import Guest
+from adapters.kubernetes.pod import MARGIN_SECONDS, RUN, pod_of
 from orchestrator.nouns import Agent, RunId
 
 Body = dict[str, Any]

@@ -12,7 +12,7 @@ import pytest
 
 from adapters.kubernetes import Door, Guest, KubernetesRuntime, Warm
 from adapters.kubernetes.checkup import checkup
-from adapters.kubernetes.credentials import HOME, MASKED
+from adapters.kubernetes.grant import HOME, MASKED
 from adapters.kubernetes.seen import see
 from agent.agentd.hidden import FOLDER as HIDDEN
 from agent.agentd.supervise import Folder

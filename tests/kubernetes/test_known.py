@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from adapters.kubernetes import KubernetesRuntime
+from adapters.kubernetes.guest import Guest
 from adapters.kubernetes.known import Known
-from adapters.kubernetes.pod import Guest, pod_of
+from adapters.kubernetes.pod import pod_of
 from adapters.kubernetes.seen import Stage
 from adapters.kubernetes.warm import ASKED
 from orchestrator.errors import Busy

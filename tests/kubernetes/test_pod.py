@@ -12,17 +12,8 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from adapters.kubernetes.pod import (
-    CACHES,
-    DISK_BYTES,
-    DISK_FOLDERS,
-    FOLDERS,
-    Guest,
-    bytes_of,
-    class_of,
-    isolation_of,
-    pod_of,
-)
+from adapters.kubernetes.guest import Guest, class_of, isolation_of
+from adapters.kubernetes.pod import CACHES, DISK_BYTES, DISK_FOLDERS, FOLDERS, bytes_of, pod_of
 from agent.agentd.room import Room
 from orchestrator.errors import Refused
 from orchestrator.nouns import Agent, Limits, RunId

@@ -120,7 +120,7 @@ async def test_a_full_quota_is_waited_for(api: KubeApi, runtime: KubernetesRunti
 async def test_a_start_that_takes_too_long_is_given_up(
     api: KubeApi, runtime: KubernetesRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adapters.kubernetes.runtime.MARGIN_SECONDS", 0.0)
+    monkeypatch.setattr("adapters.kubernetes.starts.MARGIN_SECONDS", 0.0)
     api.node.no_room = "1 Insufficient cpu."
     patient = Agent(name="rehearsal", driver="rehearsal", limits=Limits(start=0))
     await runtime.start(RUN, patient)

@@ -9,7 +9,8 @@ import pytest
 
 from adapters.kubernetes.errors import trouble
 from adapters.kubernetes.known import Known
-from adapters.kubernetes.seen import EVENTS, USUAL, Stage, see, tell
+from adapters.kubernetes.seen import Stage, see
+from adapters.kubernetes.words import EVENTS, USUAL, tell
 from orchestrator.errors import Broken, Busy, Gone, Refused, Trouble
 from orchestrator.nouns import RunId
 

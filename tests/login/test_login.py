@@ -6,7 +6,7 @@ import re
 import stat
 from pathlib import Path
 
-from adapters.kubernetes import credentials
+from adapters.kubernetes import credentials, grant
 from tests.kubeapi import Fault, KubeApi
 from tests.login.stage import HOUR, SCRIPT, House, Tokens, login, put
 
@@ -192,6 +192,6 @@ def test_both_sides_speak_of_the_same_things() -> None:
     main = (SCRIPT / "__main__.py").read_text("utf-8")
     for name in (credentials.ACCESS_UNTIL, credentials.LOGIN_UNTIL, credentials.TROUBLE):
         assert f'"{name}"' in main
-    assert f'NAME = "{credentials.LOGIN}"' in (SCRIPT / "cluster.py").read_text("utf-8")
+    assert f'NAME = "{grant.LOGIN}"' in (SCRIPT / "cluster.py").read_text("utf-8")
     keys = set(re.findall(r'"([a-z-]+\.json)"', (SCRIPT / "files.py").read_text("utf-8")))
-    assert keys == {Path(path).name for path in re.findall(r'"\$1/([a-z-]+\.json)"', credentials.PREPARE)}
+    assert keys == {Path(path).name for path in re.findall(r'"\$1/([a-z-]+\.json)"', grant.PREPARE)}

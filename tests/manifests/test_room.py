@@ -7,7 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from adapters.kubernetes.pod import Guest, pod_of
+from adapters.kubernetes.guest import Guest
+from adapters.kubernetes.pod import pod_of
 from bot.profiles import shipped_agents
 from bot.reading import read_settings
 from orchestrator.nouns import Agent, RunId

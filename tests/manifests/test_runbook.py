@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from adapters.kubernetes.pod import Guest, pod_of
+from adapters.kubernetes.guest import Guest
+from adapters.kubernetes.pod import pod_of
 from adapters.kubernetes.warm import WARM, warm_of
 from bot.greeting import VERSION
 from bot.settings import NAMES
