@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -139,7 +140,24 @@ def as_trouble(doing: str) -> Iterator[None]:
     except TimeoutError:
         raise Late(f"The cluster's API did not answer in time {doing}.", unsure=True) from None
     except (aiohttp.ClientError, ConfigException, OSError) as error:
-        raise Broken(f"The cluster's API cannot be reached {doing}: {error}", unsure=True) from None
+        raise Broken(f"The cluster's API cannot be reached {doing}: {_why(error)}", unsure=True) from None
+
+
+def _why(error: Exception) -> str:
+    """What the network said, for people."""
+    match error:
+        case aiohttp.ClientConnectorCertificateError():
+            return f"the certificate of {error.host}:{error.port} is not trusted: {error.certificate_error}."
+        case aiohttp.ClientConnectorError(os_error=OSError(errno=int(number), strerror=said)):
+            return f"{error.host}:{error.port}: {os.strerror(number) if number > 0 else said}."
+        case aiohttp.ClientPayloadError():
+            return "the connection broke off."
+        case aiohttp.ClientResponseError():
+            return "what answers there does not speak HTTP."
+        case OSError(errno=int(number)) if number > 0:
+            return f"{os.strerror(number)}."
+        case _:
+            return str(error) or type(error).__name__
 
 
 def _status(body: bytes | str) -> Mapping[str, Any]:
