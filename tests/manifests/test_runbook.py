@@ -38,7 +38,8 @@ FOREIGN = {
 
 OTHERS = {
     "HCLOUD_TOKEN", "TAILSCALE_AUTH_KEY", "TAILNET", "KUBECONFIG", "HTTPS_PROXY", "REGISTRY", "REPOSITORY", "PLATFORMS",
-    "INSTALL_K3S_VERSION", "NAME", "NAMESPACE", "NODE", "POD", "RUN", "YOU", "END", "PWD", "HOME", "HEAD", "AAE",
+    "INSTALL_K3S_VERSION", "NAME", "NAMESPACE", "NODE", "POD", "RUN", "YOU", "SERVER", "END", "PWD", "HOME", "HEAD",
+    "AAE",
 }  # fmt: skip
 """Words in capitals that are no settings of ours."""
 
