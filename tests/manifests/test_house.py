@@ -155,9 +155,9 @@ def reaches(policy: Thing, address: str) -> bool:
 @pytest.mark.parametrize(
     ("address", "who"),
     [
-        ("10.42.0.7", "a pod"),
+        ("10.42.0.7", "a pod, by k3s' own default"),
         ("10.43.0.1", "the API server's service"),
-        ("10.244.1.9", "a pod, by another default"),
+        ("10.244.1.9", "a pod"),
         ("10.0.0.2", "a node"),
         ("172.31.255.254", "a private network"),
         ("192.168.1.1", "a private network"),
