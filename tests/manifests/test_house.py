@@ -1,22 +1,16 @@
-"""The parts fit together: the bot's pod, rights and walls, what Argo CD installs and in which order."""
+"""The parts fit together: the bot's pod and its rights, its settings and secrets, runtime classes and namespaces."""
 
 from __future__ import annotations
 
 import base64
 import binascii
-import ipaddress
-import re
-from typing import Any
 
 import pytest
 
-from adapters.kubernetes import Guest
-from adapters.kubernetes.pod import pod_of
 from bot.reading import read_settings
 from bot.settings import NAMES
-from orchestrator.nouns import Agent, RunId
-from orchestrator.ports import Gateway
-from tests.manifests.rendered import K8S, Thing, documents, named, read
+from tests.kubeapi.bodies import quantity
+from tests.manifests.rendered import K8S, Thing, named, read
 
 pytestmark = pytest.mark.xdist_group("manifests")
 
@@ -42,6 +36,30 @@ def test_the_bot_is_alone_with_its_journal(manifests: dict[str, list[Thing]]) ->
     assert bot["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "http"}
     [port] = bot["ports"]
     assert settings["HTTP_BIND"] == f"0.0.0.0:{port['containerPort']}"
+
+
+def test_the_bots_pod_gets_its_settings_its_secrets_and_its_account(manifests: dict[str, list[Thing]]) -> None:
+    things = manifests["overlays-prod"]
+    pod = named(things, "Deployment", "army-bot")["spec"]["template"]["spec"]
+    [bot] = pod["containers"]
+    given = {kind: source["name"] for origin in bot["envFrom"] for kind, source in origin.items()}
+    assert given == {
+        "configMapRef": named(things, "ConfigMap", "army-bot-settings")["metadata"]["name"],
+        "secretRef": named(things, "SealedSecret", "army-bot")["metadata"]["name"],
+    }
+    [subject] = named(things, "RoleBinding", "army-bot")["subjects"]
+    assert pod["serviceAccountName"] == subject["name"]
+    assert pod["automountServiceAccountToken"] is True, "it has no other way to the cluster's API"
+
+
+def test_a_bot_that_opens_a_long_journal_or_is_not_ready_is_left_in_peace(manifests: dict[str, list[Thing]]) -> None:
+    things = manifests["controlplane"]
+    [bot] = named(things, "Deployment", "army-bot")["spec"]["template"]["spec"]["containers"]
+    assert bot["startupProbe"]["httpGet"] == bot["livenessProbe"]["httpGet"]
+    assert bot["startupProbe"]["periodSeconds"] * bot["startupProbe"]["failureThreshold"] >= 120
+    service = named(things, "Service", "army-bot")["spec"]
+    assert service["publishNotReadyAddresses"] is True, "its page says why it is not ready"
+    assert [port["targetPort"] for port in service["ports"]] == [port["name"] for port in bot["ports"]]
 
 
 @pytest.mark.parametrize(
@@ -105,6 +123,9 @@ def test_every_runtime_class_is_there_and_development_has_no_kata(manifests: dic
     for thing in manifests["base"]:
         if thing["kind"] == "RuntimeClass":
             assert thing["scheduling"]["nodeSelector"], "without it a pod hangs where the handler is missing"
+            assert all(quantity(thing["overhead"]["podFixed"][what]) > 0 for what in ("cpu", "memory")), (
+                "it is not free"
+            )
 
 
 def test_the_role_is_for_the_bot_among_the_agents_and_nowhere_else(manifests: dict[str, list[Thing]]) -> None:
@@ -128,193 +149,13 @@ def test_the_role_is_for_the_bot_among_the_agents_and_nowhere_else(manifests: di
 def test_each_namespace_is_as_strict_as_it_can_be(manifests: dict[str, list[Thing]]) -> None:
     levels = {
         t["metadata"]["name"]: t["metadata"]["labels"]["pod-security.kubernetes.io/enforce"]
-        for t in manifests["base"]
+        for t in (*manifests["base"], *manifests["infrastructure-argocd"])
         if t["kind"] == "Namespace"
     }
     assert levels == {
+        "argocd": "baseline",
         "claude-agents": "restricted",
         "controlplane": "restricted",
         "storage": "privileged",
         "monitoring": "privileged",
     }
-
-
-def reaches(policy: Thing, address: str) -> bool:
-    """Whether a policy lets its pods call this address."""
-    wanted = ipaddress.ip_address(address)
-    blocks: list[Any] = [
-        peer["ipBlock"] for rule in policy["spec"]["egress"] for peer in rule["to"] if "ipBlock" in peer
-    ]
-    return any(
-        wanted in ipaddress.ip_network(block["cidr"])
-        and not any(wanted in ipaddress.ip_network(hole) for hole in block.get("except", []))
-        for block in blocks
-    )
-
-
-@pytest.mark.parametrize(
-    ("address", "who"),
-    [
-        ("10.42.0.7", "a pod, by k3s' own default"),
-        ("10.43.0.1", "the API server's service"),
-        ("10.244.1.9", "a pod"),
-        ("10.0.0.2", "a node"),
-        ("172.31.255.254", "a private network"),
-        ("192.168.1.1", "a private network"),
-        ("100.100.100.100", "the mesh"),
-        ("169.254.169.254", "the provider's metadata"),
-        ("127.0.0.1", "loopback"),
-        ("0.0.0.0", "loopback by another name"),
-        ("255.255.255.255", "everybody"),
-        ("fd00:ec2::254", "metadata"),
-        ("fe80::1", "link-local"),
-        ("::1", "loopback"),
-        ("::ffff:10.43.0.1", "the API server in disguise"),
-        ("64:ff9b::a2b:1", "the API server behind a translator"),
-        ("fd7a:115c:a1e0::1", "the mesh"),
-    ],
-)
-def test_an_agent_does_not_reach(manifests: dict[str, list[Thing]], address: str, who: str) -> None:
-    assert not reaches(named(manifests["overlays-prod"], "NetworkPolicy", "agents"), address), who
-
-
-def test_an_agent_does_not_reach_the_nodes_by_their_public_addresses(manifests: dict[str, list[Thing]]) -> None:
-    nodes = [ipaddress.ip_network(patch["value"]) for patch in read(K8S / "overlays" / "prod" / "base" / "nodes.yaml")]
-    assert {network.version for network in nodes} == {4, 6}
-    for network in nodes:
-        assert not reaches(named(manifests["overlays-prod"], "NetworkPolicy", "agents"), str(network[0]))
-
-
-@pytest.mark.parametrize("address", ["1.1.1.1", "160.79.104.10", "140.82.121.4", "11.0.0.1", "2606:4700::1111"])
-def test_an_agent_reaches_the_internet(manifests: dict[str, list[Thing]], address: str) -> None:
-    for name in ("base", "overlays-dev", "overlays-prod"):
-        assert reaches(named(manifests[name], "NetworkPolicy", "agents"), address)
-
-
-def test_an_agent_is_called_by_nobody_and_asks_only_the_clusters_own_names(manifests: dict[str, list[Thing]]) -> None:
-    policy = named(manifests["overlays-prod"], "NetworkPolicy", "agents")["spec"]
-    assert policy["podSelector"] == {}
-    assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
-    assert policy["ingress"] == []
-    inside = [rule for rule in policy["egress"] if not any("ipBlock" in peer for peer in rule["to"])]
-    assert [{(p["protocol"], p["port"]) for p in rule["ports"]} for rule in inside] == [{("UDP", 53), ("TCP", 53)}]
-    [[peer]] = [rule["to"] for rule in inside]
-    assert peer["podSelector"]["matchLabels"] == {"k8s-app": "kube-dns"}
-
-
-def test_a_gateway_in_the_cluster_is_reached_by_those_alone_that_show_it_a_token(
-    manifests: dict[str, list[Thing]],
-) -> None:
-    policy = named(manifests["overlays-prod"], "NetworkPolicy", "gateway")["spec"]
-    agent = Agent(name="a", driver="claude", credential="gateway")
-    guest = Guest(image="agent:1", gateway=Gateway("http://gateway.gateway.svc", lambda run, _: run))
-    labels = pod_of(RunId("r-1"), agent, guest)["metadata"]["labels"]
-    assert policy["podSelector"]["matchLabels"].items() <= labels.items()
-    [[peer]] = [rule["to"] for rule in policy["egress"]]
-    wanted = peer["namespaceSelector"]["matchLabels"]
-    spaces = [t for things in manifests.values() for t in things if t["kind"] == "Namespace"]
-    assert not [t for t in spaces if wanted.items() <= t["metadata"].get("labels", {}).items()]
-
-
-def test_each_namespace_of_ours_is_closed_from_outside(manifests: dict[str, list[Thing]]) -> None:
-    closed = {
-        t["metadata"]["namespace"]
-        for things in manifests.values()
-        for t in things
-        if t["kind"] == "NetworkPolicy"
-        and t["spec"]["podSelector"] == {}
-        and "Ingress" in t["spec"]["policyTypes"]
-        and all(list(peer) == ["podSelector"] for rule in t["spec"].get("ingress") or [] for peer in rule["from"])
-    }
-    assert closed >= {"claude-agents", "controlplane", "monitoring", "argocd"}
-
-
-# --- Argo CD ---
-
-
-def test_the_applications_come_in_waves(manifests: dict[str, list[Thing]]) -> None:
-    applications = [t for t in manifests["apps"] if t["kind"] == "Application"]
-    waves = {
-        t["metadata"]["name"]: int(t["metadata"]["annotations"]["argocd.argoproj.io/sync-wave"]) for t in applications
-    }
-    order = ["sealed-secrets", "base", "storage", "controlplane", "prometheus", "monitoring"]
-    assert [waves[name] for name in order] == sorted(waves[name] for name in order)
-    assert len({waves[name] for name in order}) == len(order)
-    assert waves["kata-deploy"] <= waves["base"]
-    assert waves["loki"] == waves["alloy"] == waves["prometheus"]
-
-
-def test_what_the_bot_does_without_does_not_hold_it_up(manifests: dict[str, list[Thing]]) -> None:
-    nobody_waits = {
-        t["metadata"]["name"]
-        for t in manifests["apps"]
-        if t["metadata"].get("annotations", {}).get("army/nobody-waits") == "true"
-    }
-    assert nobody_waits == {"storage", "kata-deploy", "loki", "alloy"}
-    [values] = documents(named(manifests["infrastructure-argocd"], "HelmChart", "argocd")["spec"]["valuesContent"])
-    health = values["configs"]["cm"]["resource.customizations.health.argoproj.io_Application"]
-    assert 'notes["army/nobody-waits"] == "true"' in health
-
-
-def test_the_whole_in_one_piece_has_all_that_argo_cd_brings_in_waves(manifests: dict[str, list[Thing]]) -> None:
-    by_hand = {"k8s/infrastructure/argocd", "k8s/infrastructure/sealed-secrets"}
-    whole = {(t["kind"], t["metadata"].get("namespace"), t["metadata"]["name"]) for t in manifests["overlays-prod"]}
-    for thing in manifests["apps"]:
-        path = thing["spec"].get("source", {}).get("path")
-        if thing["kind"] == "Application" and path not in {None, *by_hand}:
-            for part in manifests[path.removeprefix("k8s/").replace("/", "-")]:
-                assert (part["kind"], part["metadata"].get("namespace"), part["metadata"]["name"]) in whole
-
-
-def test_the_root_brings_the_others_and_not_itself(manifests: dict[str, list[Thing]]) -> None:
-    root = read(K8S / "apps" / "root.yaml")
-    assert root["spec"]["source"]["path"] == "k8s/apps"
-    assert not [t for t in manifests["apps"] if t["metadata"]["name"] == root["metadata"]["name"]]
-    addresses = {s["repoURL"] for t in manifests["apps"] for s in [t["spec"].get("source", {})] if "path" in s}
-    assert addresses == {root["spec"]["source"]["repoURL"]}
-
-
-def test_every_application_leads_to_something_that_its_project_allows(manifests: dict[str, list[Thing]]) -> None:
-    project = named(manifests["apps"], "AppProject", "army")["spec"]
-    places = {place["namespace"] for place in project["destinations"]}
-    for thing in manifests["apps"]:
-        if thing["kind"] != "Application":
-            continue
-        spec, name = thing["spec"], thing["metadata"]["name"]
-        assert spec["destination"]["namespace"] in places, name
-        for source in spec.get("sources", [spec.get("source")]):
-            assert source["repoURL"] in project["sourceRepos"], name
-            if "path" in source:
-                assert (K8S.parent / source["path"] / "kustomization.yaml").exists()
-            for values in source.get("helm", {}).get("valueFiles", []):
-                assert read(K8S.parent / values.removeprefix("$values/")), name
-
-
-def test_the_values_of_argo_cd_and_the_sealed_secrets_are_yaml(manifests: dict[str, list[Thing]]) -> None:
-    argocd = named(manifests["infrastructure-argocd"], "HelmChart", "argocd")["spec"]
-    sealed = named(manifests["infrastructure-sealed-secrets"], "HelmChart", "sealed-secrets")["spec"]
-    [values] = documents(argocd["valuesContent"])
-    assert "resource.customizations.health.argoproj.io_Application" in values["configs"]["cm"]
-    [values] = documents(sealed["valuesContent"])
-    assert (values["fullnameOverride"], sealed["targetNamespace"]) == ("sealed-secrets-controller", "kube-system")
-
-
-def test_who_is_named_in_the_charts_values_is_there(manifests: dict[str, list[Thing]]) -> None:
-    releases = {
-        (source["helm"]["releaseName"], t["spec"]["destination"]["namespace"])
-        for t in manifests["apps"]
-        for source in t["spec"].get("sources", [])
-        if "helm" in source
-    }
-    services = {(t["metadata"]["name"], t["metadata"]["namespace"]) for t in manifests["controlplane"]}
-    text = "".join(path.read_text("utf-8") for path in (K8S / "infrastructure").rglob("*values.yaml"))
-    hosts = set(re.findall(r"http://([a-z-]+)\.([a-z-]+)\.svc", text))
-    assert hosts == {("loki", "monitoring"), ("army-bot", "controlplane")}
-    assert hosts <= releases | services
-
-
-def test_kata_leaves_the_runtime_classes_to_us() -> None:
-    values = read(K8S / "infrastructure/kata-deploy/values.yaml")
-    assert values["runtimeClasses"] == {"enabled": False}
-    assert {f"kata-{shim}" for shim in values["shims"] if shim != "disableAll"} == KATA
-    assert values["nodeSelector"], "it would touch nodes without KVM"

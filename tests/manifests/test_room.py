@@ -111,6 +111,11 @@ def test_the_quota_ends_somewhere(manifests: dict[str, list[Thing]]) -> None:
         agents_move_in(stock, guest, number=100, agent=Agent(name="a", driver="claude"))
 
 
+def test_nobody_opens_a_service_among_the_agents(manifests: dict[str, list[Thing]]) -> None:
+    for overlay in ("overlays-dev", "overlays-prod"):
+        assert named(manifests[overlay], "ResourceQuota", "agents")["spec"]["hard"]["services"] == "0"
+
+
 def test_the_largest_agent_that_the_limits_name_is_admitted_and_a_larger_one_is_not(
     manifests: dict[str, list[Thing]],
 ) -> None:

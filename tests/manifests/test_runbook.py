@@ -16,6 +16,7 @@ from adapters.kubernetes.warm import WARM, warm_of
 from bot.greeting import VERSION
 from bot.settings import NAMES
 from orchestrator.nouns import Agent, RunId
+from tests.manifests.addresses import networks
 from tests.manifests.rendered import K8S, ROOT, Thing, named, read
 
 pytestmark = pytest.mark.xdist_group("manifests")
@@ -156,6 +157,16 @@ def test_the_versions_are_those_of_this_tree() -> None:
     assert set(re.findall(r"/(?:agent|bot):([\d.]+)", TEXT)) == {VERSION}
     for pool in (cluster["masters_pool"], *cluster["worker_node_pools"]):
         assert f"| {pool['instance_type']} (" in TEXT
+
+
+def test_a_server_of_ones_own_has_the_networks_of_the_cluster() -> None:
+    """The walls and the NFS server name them."""
+    ours = networks()
+    assert re.findall(r"--(cluster|service)-cidr (\S+)", TEXT) == [
+        ("cluster", ours["pods"]),
+        ("service", ours["services"]),
+    ]
+    assert set(re.findall(r"ufw allow from ([\d./]+)", TEXT)) == {ours["pods"], ours["services"]}
 
 
 def test_every_runtime_class_and_label_is_one(there: Mapping[str, set[str]], manifests: dict[str, list[Thing]]) -> None:

@@ -18,7 +18,6 @@ pytestmark = pytest.mark.xdist_group("manifests")
 
 VERSIONS = ["1.33", "1.34", "1.35", "1.36", "1.37"]
 IMAGE = re.compile(r"^[a-z0-9.-]+(/[a-z0-9._-]+)+(:(?P<tag>[A-Za-z0-9._-]+))?(@sha256:[0-9a-f]{64})?$")
-MESH = {"100.64.0.0/10", "fd7a:115c:a1e0::/48"}
 OF_STORAGE = {"nfs-server"}
 
 
@@ -162,7 +161,7 @@ def test_no_secret_lies_open(manifests: dict[str, list[Thing]]) -> None:
     assert not [thing["metadata"]["name"] for thing in secrets if {"data", "stringData"} & set(thing)]
 
 
-def test_whatever_listens_on_a_nodes_port_keeps_the_callers_address_and_is_for_the_mesh(
+def test_whatever_listens_on_a_nodes_port_keeps_the_callers_address(
     manifests: dict[str, list[Thing]],
 ) -> None:
     ports = {}
@@ -171,14 +170,6 @@ def test_whatever_listens_on_a_nodes_port_keeps_the_callers_address_and_is_for_t
             assert thing["spec"]["externalTrafficPolicy"] == "Local"
             ports[thing["metadata"]["name"]] = [p["nodePort"] for p in thing["spec"]["ports"]]
     assert ports == {"army-bot": [30080]}
-    people = [
-        named(manifests["controlplane"], "NetworkPolicy", "army-bot"),
-        named(manifests["infrastructure-argocd"], "NetworkPolicy", "people"),
-        named(manifests["infrastructure-monitoring"], "NetworkPolicy", "people"),
-    ]
-    for policy in people:
-        blocks = {peer["ipBlock"]["cidr"] for peer in policy["spec"]["ingress"][0]["from"] if "ipBlock" in peer}
-        assert blocks == MESH
     argocd = named(manifests["infrastructure-argocd"], "HelmChart", "argocd")["spec"]["valuesContent"]
     [values] = documents(argocd)
     assert values["server"]["service"]["nodePortHttp"] == 30880

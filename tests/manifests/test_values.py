@@ -101,3 +101,37 @@ def test_logs_are_kept_where_the_rest_looks_for_them(values: Mapping[str, Any]) 
     [source] = values["kube-prometheus-stack"]["grafana"]["additionalDataSources"]
     assert f"{source['url']}/loki/api/v1/push" in values["alloy"]["alloy"]["configMap"]["content"]
     assert values["loki"]["loki"]["compactor"]["delete_request_store"] == values["loki"]["loki"]["storage"]["type"]
+
+
+def test_grafana_finds_its_password_and_our_dashboard(
+    manifests: dict[str, list[Thing]], values: Mapping[str, Any]
+) -> None:
+    grafana = values["kube-prometheus-stack"]["grafana"]
+    sealed = named(manifests["overlays-prod-sealed-secrets"], "SealedSecret", grafana["admin"]["existingSecret"])
+    assert sealed["metadata"]["namespace"] == "monitoring"
+    assert set(sealed["spec"]["encryptedData"]) == {grafana["admin"]["userKey"], grafana["admin"]["passwordKey"]}
+    looked_for = grafana["sidecar"]["dashboards"]
+    dashboard = named(manifests["infrastructure-monitoring"], "ConfigMap", "army-dashboard")
+    assert looked_for["enabled"] is True
+    assert looked_for["label"] in dashboard["metadata"]["labels"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "word"),
+    [
+        ("PrometheusRule", "ruleSelectorNilUsesHelmValues"),
+        ("ServiceMonitor", "serviceMonitorSelectorNilUsesHelmValues"),
+    ],
+)
+def test_prometheus_takes_ours_though_they_have_no_label_of_its_chart(
+    manifests: dict[str, list[Thing]], values: Mapping[str, Any], kind: str, word: str
+) -> None:
+    ours = [thing for thing in manifests["infrastructure-monitoring"] if thing["kind"] == kind]
+    assert ours
+    assert not [thing for thing in ours if "release" in thing["metadata"]["labels"]]
+    assert values["kube-prometheus-stack"]["prometheus"]["prometheusSpec"][word] is False
+
+
+def test_the_exporter_of_a_node_runs_on_every_node(values: Mapping[str, Any]) -> None:
+    exporter = values["kube-prometheus-stack"]["prometheus-node-exporter"]
+    assert exporter["tolerations"] == [{"operator": "Exists"}], "the master's taint has the effect NoExecute"
