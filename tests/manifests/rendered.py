@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -16,6 +17,7 @@ import yaml
 ROOT = Path(__file__).resolve().parents[2]
 K8S = ROOT / "k8s"
 NO_KUSTOMIZE = 3
+HASHED = re.compile(r"-[bcdfghkmt2-9]{10}$")
 
 Thing = Mapping[str, Any]
 
@@ -60,11 +62,15 @@ def schema(kind: str) -> Any:
 
 
 def named(things: list[Thing], kind: str, name: str) -> Thing:
-    """The one object of this kind and name; settings' names may carry a hash."""
-    found = [t for t in things if t["kind"] == kind and t["metadata"]["name"].startswith(name)]
-    exact = [t for t in found if t["metadata"]["name"] == name]
-    [thing] = exact or found
+    """The one object of this kind and name; kustomize may have put a hash behind that."""
+    [thing] = [t for t in things if t["kind"] == kind and t["metadata"]["name"].removeprefix(name) in {"", hashed(t)}]
     return thing
+
+
+def hashed(thing: Thing) -> str:
+    """What kustomize has put behind a name."""
+    found = HASHED.search(thing["metadata"]["name"])
+    return found[0] if found else ""
 
 
 def pods(things: list[Thing]) -> Iterator[tuple[str, Thing]]:
