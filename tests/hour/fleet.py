@@ -25,9 +25,9 @@ from tests.fakes.runtime import FakePod, FakeRuntime
 from tests.fakes.store import MemoryStore
 
 WHOLE = bool(os.environ.get("ARMY_WHOLE_HOUR"))
-"""Whether an hour is a whole one, as `make hour` takes it. Its first quarter, as in `make test`, shows most of it."""
+"""Whether an hour is a whole one, as `make hour` takes it. Its first tenth, as in `make test`, shows most of it."""
 
-HOUR = 3600.0 if WHOLE else 900.0
+HOUR = 3600.0 if WHOLE else 360.0
 LINE_SECONDS = 0.1
 WORDS = ("look", "at", "the", "**test**", "and", "`run_it(now)`", "again,", "then", "mend", "what_is_broken", "now")
 
