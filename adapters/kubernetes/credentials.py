@@ -58,8 +58,10 @@ class KubernetesCredentials:
         """See `orchestrator.ports.Credentials`."""
         grant = granted(run, agent, self._guest)
         if grant.kind == "login":
-            told = _told(await self._cluster.lease(LOGIN))
+            told = _told(lease := await self._cluster.lease(LOGIN))
             until = _seconds(told, ACCESS_UNTIL)
+            if lease is not None and agent.driver != "claude":
+                return grant  # of the other CLI's login nobody knows until when it is good
             if not until:
                 raise Refused(f"The agents of this cluster share no login yet. {HOW}")
             if until - self._clock() < LEAST_SECONDS:

@@ -7,6 +7,7 @@ it is waited for, but not for ever. That such a run has ended is sure.
 from __future__ import annotations
 
 import time
+from typing import NoReturn
 
 import aiohttp
 
@@ -15,7 +16,7 @@ from adapters.kubernetes.known import Known
 from adapters.kubernetes.reach import Reach
 from adapters.kubernetes.seen import Seen, Stage
 from adapters.kubernetes.session import LogSession
-from orchestrator.errors import Broken, Busy, Gone
+from orchestrator.errors import Broken, Busy, Gone, Trouble
 from orchestrator.nouns import RunId
 
 FAREWELL_SECONDS = 60.0
@@ -30,7 +31,7 @@ class Farewells:
         self._reach = reach
         self._silent: dict[RunId, tuple[str, float]] = {}  # the pod by uid, and since when
         self._told: dict[RunId, str] = {}  # the pod by uid: there were reports in its log
-        self._why: dict[RunId, str] = {}
+        self._why: dict[RunId, tuple[str, str]] = {}  # the pod by uid, and why it goes
 
     def awaits(self, seen: Seen) -> bool:
         """Whether something of what it said may still come."""
@@ -46,11 +47,10 @@ class Farewells:
             socket = await self._reach.stream(seen)
         except Gone:
             raise Gone(self.why(seen.run, f"There is no pod of {seen.run}.")) from None
-        except (Broken, Busy):
-            if seen.stage is Stage.LEAVING and (not seen.ready or self._is_late(seen)):
-                self._reach.read_out.add(seen.uid)
-                raise Gone(self.why(seen.run, seen.words)) from None
-            raise
+        except (Broken, Busy) as trouble:
+            if seen.stage is not Stage.LEAVING or (seen.ready and not self._is_late(seen)):
+                raise
+            await self._give_up(seen, trouble)
         self._silent.pop(seen.run, None)
         return socket
 
@@ -63,10 +63,7 @@ class Farewells:
         except (Broken, Busy) as trouble:
             if seen.stage is Stage.DONE or not self._is_late(seen):
                 raise
-            if isinstance(trouble, Broken):
-                await self._cluster.pod(seen.name)  # fails, too, where it is the cluster that does not answer
-            self._reach.read_out.add(seen.uid)
-            raise Gone(self.why(seen.run, seen.words)) from None
+            await self._give_up(seen, trouble)
         self._silent.pop(seen.run, None)
         return response
 
@@ -80,17 +77,28 @@ class Farewells:
     def note(self, run: RunId) -> None:
         """Keep why its pod goes: soon nobody else will know. How the process of a removed one ended is not why."""
         seen = self._known.get(run)
-        if seen is not None and (seen.stage is Stage.LEAVING or (seen.stage is Stage.LOST and run not in self._why)):
-            self._why[run] = seen.words
+        if seen is None:
+            return
+        uid, _ = self._why.get(run, ("", ""))
+        if seen.stage is Stage.LEAVING or (seen.stage is Stage.LOST and uid != seen.uid):
+            self._why[run] = seen.uid, seen.words
 
     def why(self, run: RunId, otherwise: str) -> str:
         """Why its pod went, if that is known."""
-        return self._why.get(run, otherwise)
+        _, words = self._why.get(run, ("", otherwise))
+        return words
 
     def forget(self, run: RunId) -> None:
         """Nobody asks for its pod any more."""
         for known in (self._silent, self._told, self._why):
             known.pop(run, None)
+
+    async def _give_up(self, seen: Seen, trouble: Trouble) -> NoReturn:
+        """Raise `Gone`: nothing more will be heard of it. `Broken` where it is the cluster that does not answer."""
+        if isinstance(trouble, Broken):
+            await self._cluster.pod(seen.name)
+        self._reach.read_out.add(seen.uid)
+        raise Gone(self.why(seen.run, seen.words)) from None
 
     def _is_late(self, seen: Seen) -> bool:
         now = time.monotonic()

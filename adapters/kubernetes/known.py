@@ -162,6 +162,8 @@ class Known:
             if seen.version < former.version:
                 return  # its name has been used again
             self.bury(former)
+        if before is not None and before.run != seen.run:
+            self._release(before)  # its label was changed, or the cluster was set back to before its claim
         self._names[seen.name] = seen.uid
         self._pods[seen.uid] = seen
         if seen.spare is not None:
@@ -192,13 +194,17 @@ class Known:
         if self._names.get(known.name) == known.uid:
             del self._names[known.name]
         self.stirred.set()
-        if self._uids.get(known.run) == known.uid:
-            del self._uids[known.run]
-            self.freed += 1
-            for other in [one for one in self._doubles.values() if one.run == known.run]:
-                self._keep(self._pods.pop(other.uid))
-        self._ring(known.run)
+        self._release(known)
         self._ring(known.uid)
+
+    def _release(self, seen: Seen) -> None:
+        """It carries its run no more: of doubles, another one does."""
+        if self._uids.get(seen.run) == seen.uid:
+            del self._uids[seen.run]
+            self.freed += 1
+            for other in [one for one in self._doubles.values() if one.run == seen.run]:
+                self._keep(self._pods.pop(other.uid))
+        self._ring(seen.run)
 
     def _ring(self, key: str) -> None:
         if (bell := self._bells.pop(key, None)) is not None:

@@ -102,18 +102,24 @@ class Pool:
     async def run(self) -> None:
         """Keep it until cancelled. A defect in here costs warm pods, and no run anything."""
         while True:
-            self._known.stirred.clear()
             try:
-                await self._tidy()
-            except Trouble as trouble:
-                self._ail(str(trouble))
+                await self._look()
             except Exception as error:
                 log.exception("a defect in the warm pool")
                 self._ail(f"a defect in the bot ({error!r}); its log has the details")
-            with suppress(TimeoutError):
-                async with asyncio.timeout(self._patience()):
-                    await self._known.stirred.wait()
-            await asyncio.sleep(STIR_SECONDS)
+                await asyncio.sleep(LOOK_SECONDS)
+
+    async def _look(self) -> None:
+        """Do what is due, and return when something may be due again."""
+        self._known.stirred.clear()
+        try:
+            await self._tidy()
+        except Trouble as trouble:
+            self._ail(str(trouble))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._patience()):
+                await self._known.stirred.wait()
+        await asyncio.sleep(STIR_SECONDS)
 
     def _patience(self) -> float:
         """Until something is due although nothing stirs."""

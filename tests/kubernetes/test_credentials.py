@@ -6,6 +6,7 @@ import asyncio
 import base64
 import json
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -181,6 +182,14 @@ async def test_without_a_login_nothing_is_started(api: KubeApi, runtime: Kuberne
         with pytest.raises(Refused, match=r"run out.*invalid_grant, said the server"):
             await runtime.start(RUN, agent("login"))
     assert api.pod(RUN) is None
+
+
+async def test_a_login_of_opencode_alone_serves_those_who_run_it(api: KubeApi, runtime: KubernetesRuntime) -> None:
+    api.apply(secret("agent-login", **{"opencode-auth.json": "{}"}), lease())
+    async with runtime:
+        await runtime.start(RUN, replace(agent("login"), driver="opencode"))
+        with pytest.raises(Refused, match="share no login yet"):
+            await runtime.start(RunId("r-2"), agent("login"))
 
 
 async def test_a_run_goes_on_although_its_login_has_run_out(api: KubeApi, runtime: KubernetesRuntime) -> None:

@@ -8,11 +8,15 @@ import time
 import pytest
 
 from adapters.kubernetes import Cluster, Door, KubernetesRuntime
+from adapters.kubernetes.farewells import Farewells
+from adapters.kubernetes.known import Known
+from adapters.kubernetes.reach import Reach
 from orchestrator.errors import Broken, Busy, Gone, Refused
 from tests.contract.listener import AGENT, RUN, Listener, attached, counted, is_there, send_all, tell
-from tests.kubeapi import KubeApi
+from tests.kubeapi import Fault, KubeApi
 from tests.kubeapi.life import Doom
 from tests.kubernetes.conftest import Open
+from tests.kubernetes.test_known import pod
 
 DOOMS = [
     (Doom(0, reason="Evicted", message="low on memory", condition="TerminationByKubelet"), "evicted it"),
@@ -205,3 +209,35 @@ async def test_one_that_is_being_removed_and_that_nobody_heard_of_is_made_anew(
         await asyncio.sleep(0.05)
     await runtime.start(RUN, AGENT)
     assert (await is_there(runtime)).epoch != epoch
+
+
+def test_why_a_former_pod_went_is_not_why_this_one_does(door: Door) -> None:
+    known, cluster = Known(), Cluster(door)
+    farewells = Farewells(cluster, known, Reach(cluster, known))
+    drained = pod(9, running=True)
+    drained["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z"
+    known.change("MODIFIED", drained)
+    farewells.note(RUN)
+    known.change("DELETED", drained)
+    late = pod(30, running=False, uid="u-2")
+    known.change("ADDED", {**late, "status": {"phase": "Failed", "reason": "DeadlineExceeded"}})
+    farewells.note(RUN)
+    assert "longer than it may" in farewells.why(RUN, "")
+
+
+async def test_a_cluster_that_is_away_says_nothing_of_a_pod_that_is_being_removed(
+    api: KubeApi, door: Door, new_life: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("adapters.kubernetes.farewells.FAREWELL_SECONDS", 0.3)
+    async with new_life() as runtime:
+        await tell(runtime, 1)
+        await asked_to_go(api, door, monkeypatch)
+        async with asyncio.timeout(60):
+            while (await runtime.pods())[RUN].alive:  # noqa: ASYNC110 - the watch has no bell
+                await asyncio.sleep(0.02)
+        api.fail("any", Fault.cut(), times=10_000)
+        until = time.monotonic() + 1.0
+        while time.monotonic() < until:
+            with pytest.raises((Broken, Busy)):
+                await attach(runtime)
+            await asyncio.sleep(0.05)

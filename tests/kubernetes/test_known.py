@@ -209,3 +209,29 @@ async def test_a_pod_that_has_a_node_is_not_said_to_find_none(api: KubeApi, runt
                     pass
             words = str(busy.value)
             assert "It does not run yet: no node" not in words
+
+
+# --- labels that somebody else changes -----------------------------------------------------------------------------
+
+
+def relabelled(body: Json, **labels: str | None) -> Json:
+    kept = {**body["metadata"]["labels"], **{f"army/{key}": text for key, text in labels.items()}}
+    return {**body, "metadata": {**body["metadata"], "labels": {key: text for key, text in kept.items() if text}}}
+
+
+def test_a_pod_whose_label_names_another_run_is_that_ones() -> None:
+    known = Known()
+    known.change("ADDED", pod(9, running=True))
+    known.change("MODIFIED", relabelled(pod(10, running=True), run="r-2"))
+    assert known.get(RUN) is None
+    assert set(known.all()) == {"r-2"}
+    known.change("DELETED", relabelled(pod(11, running=True), run="r-2"))
+    assert (known.all(), known.unplaced()) == ({}, [])
+
+
+def test_a_claim_that_a_restored_cluster_knows_nothing_of_is_undone() -> None:
+    known = Known()
+    known.put([pod(20, running=True)], version=20)
+    known.put([relabelled(pod(10, running=True), run=None, warm="f0")], version=0)
+    assert known.get(RUN) is None
+    assert [seen.name for seen in known.spares()] == [RUN]

@@ -59,6 +59,18 @@ async def test_what_is_gone_from_the_claim_is_gone_for_agents(house: House) -> N
     assert set(house.published()) == {"claude-credentials.json"}
 
 
+async def test_a_dead_login_of_one_cli_does_not_keep_the_others_from_agents(house: House) -> None:
+    put(house.home / ".claude/.credentials.json", login(8))
+    await house.run("store")
+    dead = login(-1)
+    dead["claudeAiOauth"] |= {"accessToken": "", "refreshToken": ""}
+    put(house.shared / ".claude/.credentials.json", dead)
+    put(house.home / ".local/share/opencode/auth.json", {"openai": {"type": "api", "key": "k"}})
+    done = await house.run("store")
+    assert done.code == 0, done
+    assert set(house.published()) == {"claude-credentials.json", "opencode-auth.json"}
+
+
 async def test_nothing_is_stored_when_nobody_is_logged_in(house: House) -> None:
     done = await house.run("store")
     assert done.code == 1
@@ -66,6 +78,15 @@ async def test_nothing_is_stored_when_nobody_is_logged_in(house: House) -> None:
     assert (await house.run("check")).code == 1
     assert (await house.run("renew")).code == 0, "a claim without a login is no failure every hour"
     assert house.told("access-expires") == ""
+
+
+async def test_what_is_no_text_is_no_reason_to_say_nothing(house: House) -> None:
+    put(house.shared / ".claude/.credentials.json", login(1))
+    house.cli(r"import os; os.write(2, b'\xff broken'); raise SystemExit(1)")
+    done = await house.run("renew")
+    assert done.code == 1
+    assert "Traceback" not in done.err
+    assert "broken" in house.told("trouble")
 
 
 async def test_what_is_good_for_long_is_left_alone(house: House, tokens: Tokens) -> None:

@@ -16,7 +16,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
@@ -95,7 +95,8 @@ def store(home: Path, shared: Path, cluster: Cluster, lease: Lease) -> str:
     for name in kept:
         write(shared / name, (home / name).read_bytes())
     lease.notes.pop(SPENDING, None)  # another token now
-    publish(shared, cluster, lease)
+    # A login of Claude that has died meanwhile is no reason to keep OpenCode's from anybody.
+    publish(shared, cluster, lease, names=[name for name in FILES if name != CLAUDE or name in kept])
     # Two homes with one refresh token: the second to use it is logged out, and the first with it.
     for name in kept:
         (home / name).unlink()
@@ -149,7 +150,8 @@ def spent(shared: Path, *, claude: str, seconds: float) -> tuple[str, bool]:
     try:
         done = subprocess.run(  # noqa: S603 - no shell, and nothing of what is run comes from outside
             [claude, "-p", "Answer with the word ok.", "--model", "haiku"],
-            env=env, capture_output=True, text=True, timeout=seconds, check=False, stdin=subprocess.DEVNULL,
+            env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=seconds,
+            check=False,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
         return f"it said nothing for {seconds:.0f} seconds", True
@@ -161,9 +163,11 @@ def spent(shared: Path, *, claude: str, seconds: float) -> tuple[str, bool]:
     return words, False
 
 
-def publish(shared: Path, cluster: Cluster, lease: Lease) -> None:
+def publish(shared: Path, cluster: Cluster, lease: Lease, *, names: Collection[Path] = tuple(FILES)) -> None:
     """Agents get what is on the claim, but for what renews it; the Lease tells how long that is good."""
-    cluster.publish(published(shared))
+    cluster.publish(published(shared, names))
+    if CLAUDE not in names:
+        return
     oauth = login_of(shared / CLAUDE) if (shared / CLAUDE).is_file() else {}
     for note, name in ((ACCESS_UNTIL, "expiresAt"), (LOGIN_UNTIL, "refreshTokenExpiresAt")):
         lease.notes.pop(note, None)

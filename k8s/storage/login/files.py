@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +30,9 @@ class Failed(Exception):
     """A sentence for a person."""
 
 
-def published(shared: Path) -> dict[str, bytes | None]:
-    """The login as agents may see it: complete, but for what renews it. None: that key goes away."""
-    return {key: _published(shared, name) if (shared / name).is_file() else None for name, key in FILES.items()}
+def published(shared: Path, names: Collection[Path]) -> dict[str, bytes | None]:
+    """These files as agents may see them: complete, but for what renews a login. None: that key goes away."""
+    return {FILES[name]: _published(shared, name) if (shared / name).is_file() else None for name in names}
 
 
 def _published(shared: Path, name: Path) -> bytes:
