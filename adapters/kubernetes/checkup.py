@@ -56,6 +56,10 @@ RIGHTS = (
 """All that the bot does there. The Role in k8s/base grants these and no others."""
 
 
+USUAL = Agent(name="claude", driver="claude")
+"""An agent whose profile chooses nothing: it gets what the settings say."""
+
+
 async def checkup(door: Door, guest: Guest, *, warm: int = 0) -> list[Finding]:
     """Everything, in the order in which it is needed; it ends with what makes the rest pointless."""
     return await looked(_look(door, guest, warm), seconds=SECONDS, late=_late)
@@ -105,9 +109,8 @@ def _rights(missing: list[str], namespace: str) -> Finding:
 
 async def _pod(cluster: Cluster, guest: Guest) -> Finding:
     """Whether the cluster would take an agent: its admission knows runtime classes, priorities, security and quota."""
-    body = pod_of(RunId("r-doctor"), Agent(name="doctor", driver="claude"), guest)
     try:
-        await cluster.try_create(body)
+        await cluster.try_create(pod_of(RunId("r-doctor"), USUAL, guest))
     except Busy as busy:
         return Finding("pod", str(busy), good=False)
     except Refused as refused:
@@ -140,7 +143,10 @@ async def _login(cluster: Cluster, guest: Guest) -> list[Finding]:
 
 
 def _isolation(guest: Guest) -> Finding:
-    name = class_of(Agent(name="doctor", driver="claude"), guest)
+    try:
+        name = class_of(USUAL, guest)
+    except Refused as refused:
+        return Finding("isolation", f"{refused} (RUNTIME_CLASS)", good=False, grave=True)
     words = f"agents run in: {isolation_of(name)}"
     if not name:
         return Finding("isolation", f"{words}. Fit for trying out; set RUNTIME_CLASS for anything else", good=False)

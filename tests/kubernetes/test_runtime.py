@@ -485,6 +485,19 @@ async def test_the_doctor_knows_what_the_cluster_would_not_take(api: KubeApi, do
     assert not plain["isolation"].good
 
 
+@pytest.mark.parametrize(
+    ("guest", "what", "words"),
+    [(Guest(image="agent:1", runtime_class="Kata FC"), "isolation", "'Kata FC' cannot be a runtime class"),
+     (Guest(image="agent:1", credential="gateway"), "pod", "set ANTHROPIC_BASE_URL and GATEWAY_KEY")],
+)  # fmt: skip
+async def test_the_doctor_blames_a_setting_and_not_the_cluster(door: Door, guest: Guest, what: str, words: str) -> None:
+    findings = {finding.what: finding for finding in await checkup(door, guest)}
+    assert words in findings[what].words
+    assert findings[what].grave
+    assert findings["cluster"].good
+    assert "image" in findings, "the rest is looked at all the same"
+
+
 async def test_the_doctor_says_that_nobody_answers(api: KubeApi, door: Door) -> None:
     await api.down()
     (finding,) = await checkup(door, Guest(image="agent:1"))
