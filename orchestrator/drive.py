@@ -203,6 +203,7 @@ class Drive:
         batches: AsyncIterator[list[Frame | wire.Live]] = each_within(aiter(session.frames()), SILENCE_SECONDS)  # type: ignore[arg-type]
         async for frames in batches:
             batch = sift(frames, epoch=run.state.epoch, past=run.state.past, n=run.state.n)
+            await self._note_pod(run)  # a new process may be heard before its cluster says how the former one ended
             if batch.fresh:
                 await self._record(run, batch.fresh)
             for live in batch.live:

@@ -23,6 +23,9 @@ Body = dict[str, Any]
 ACCESS_UNTIL = "army/access-expires"
 LOGIN_UNTIL = "army/login-expires"
 TROUBLE = "army/trouble"
+GIVES = "army/gives"
+"""Whose login the agents get, with commas in between."""
+
 MOST_HANDED = 4000
 LEAST_SECONDS = 60.0
 EARLY_SECONDS = 2 * 3600.0
@@ -58,11 +61,11 @@ class KubernetesCredentials:
         """See `orchestrator.ports.Credentials`."""
         grant = granted(run, agent, self._guest)
         if grant.kind == "login":
-            told = _told(lease := await self._cluster.lease(LOGIN))
+            told = _told(await self._cluster.lease(LOGIN))
             until = _seconds(told, ACCESS_UNTIL)
-            if lease is not None and agent.driver != "claude":
-                return grant  # of the other CLI's login nobody knows until when it is good
-            if not until:
+            if agent.driver != "claude" and agent.driver in told.get(GIVES, "").split(","):
+                return grant  # of its login nobody knows until when it is good
+            if agent.driver != "claude" or not until:
                 raise Refused(f"The agents of this cluster share no login yet. {HOW}")
             if until - self._clock() < LEAST_SECONDS:
                 raise Refused(f"The shared login has run out, and nobody renewed it. {told.get(TROUBLE) or SEE}")

@@ -164,16 +164,16 @@ class Known:
             self.bury(former)
         if before is not None and before.run != seen.run:
             self._release(before)  # its label was changed, or the cluster was set back to before its claim
+        seen = _worn(seen, before)
         self._names[seen.name] = seen.uid
         self._pods[seen.uid] = seen
+        self._spares.pop(seen.uid, None)
+        self._doubles.pop(seen.uid, None)
         if seen.spare is not None:
             self._spares[seen.uid] = seen
         elif self._carries(seen):
             self._uids[seen.run] = seen.uid
-            self._spares.pop(seen.uid, None)
-            self._doubles.pop(seen.uid, None)
         else:
-            self._spares.pop(seen.uid, None)
             self._doubles[seen.uid] = seen
         if seen.spare or seen.unplaced or (before is not None and (before.spare or before.unplaced)) or self._doubles:
             self.stirred.set()
@@ -209,6 +209,14 @@ class Known:
     def _ring(self, key: str) -> None:
         if (bell := self._bells.pop(key, None)) is not None:
             bell.set()
+
+
+def _worn(seen: Seen, before: Seen | None) -> Seen:
+    """A pod that has carried a run and waits again has that run's words in it: it has no form that anybody wants."""
+    if seen.spare is None or before is None:
+        return seen
+    used = before.ours or (before.spare is not None and not before.spare.form)
+    return replace(seen, spare=replace(seen.spare, form="")) if used else seen
 
 
 def order(pod: Json) -> tuple[int, bool, str]:

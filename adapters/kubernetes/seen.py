@@ -9,7 +9,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any, NamedTuple
 
-from adapters.kubernetes.pod import MANAGED, RUN, START_SECONDS
+from adapters.kubernetes.pod import CONTAINER, MANAGED, RUN, START_SECONDS
 from adapters.kubernetes.warm import DEADLINE, WARM
 from adapters.kubernetes.words import LOST_BY, WAITS_FOR, condition, died, hindrance, lack, lost
 from orchestrator.nouns import RunId, line
@@ -96,7 +96,7 @@ def see(pod: Json) -> Seen:
     spare = (
         Spare(form, meta["resourceVersion"], _born(meta, status), spec.get(DEADLINE, 0)) if form and not run else None
     )
-    container = (status.get("containerStatuses") or [{}])[0]
+    container: Json = next((c for c in status.get("containerStatuses") or [] if c.get("name") == CONTAINER), {})
     state, before = container.get("state") or {}, (container.get("lastState") or {}).get("terminated")
     running = "running" in state
     told = _stage(meta, status, container)
@@ -159,7 +159,9 @@ def _present(status: Json, container: Json) -> _Told:
     reason = waiting.get("reason", "")
     if reason in WAITS_FOR:
         return _Told(Stage.COMING, f"It cannot start: {lack(waiting)}", hopeless=reason in HOPELESS)
-    how = state.get("terminated") or (container.get("lastState") or {}).get("terminated")
+    if (ended := state.get("terminated")) and ended.get("exitCode") == 0:
+        return _Told(Stage.DONE, "The run has ended.")  # its node will say so of the pod, too
+    how = ended or (container.get("lastState") or {}).get("terminated")
     if how:
         words = f"The agent's process ended and is being started again: {died(how)}."
         return _Told(Stage.RESTARTING, words, hopeless=_never_lives(status, container, how))

@@ -185,7 +185,7 @@ async def test_without_a_login_nothing_is_started(api: KubeApi, runtime: Kuberne
 
 
 async def test_a_login_of_opencode_alone_serves_those_who_run_it(api: KubeApi, runtime: KubernetesRuntime) -> None:
-    api.apply(secret("agent-login", **{"opencode-auth.json": "{}"}), lease())
+    api.apply(secret("agent-login", **{"opencode-auth.json": "{}"}), lease(gives="opencode"))
     async with runtime:
         await runtime.start(RUN, replace(agent("login"), driver="opencode"))
         with pytest.raises(Refused, match="share no login yet"):

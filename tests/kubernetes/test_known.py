@@ -234,4 +234,22 @@ def test_a_claim_that_a_restored_cluster_knows_nothing_of_is_undone() -> None:
     known.put([pod(20, running=True)], version=20)
     known.put([relabelled(pod(10, running=True), run=None, warm="f0")], version=0)
     assert known.get(RUN) is None
-    assert [seen.name for seen in known.spares()] == [RUN]
+    (waits,) = known.spares()
+    assert waits.spare is not None
+    assert waits.spare.form == "", "what the run said is in it: nobody else gets it"
+    known.change("MODIFIED", relabelled(pod(11, running=True), run=None, warm="f0"))
+    (waits,) = known.spares()
+    assert waits.spare is not None
+    assert waits.spare.form == ""
+
+
+def test_a_double_that_waits_again_is_none_any_more() -> None:
+    known = Known()
+    known.change("ADDED", pod(9, running=True))
+    second = pod(10, running=True, uid="u-2")
+    second["metadata"]["name"] = "warm-1"
+    known.change("ADDED", second)
+    assert [seen.uid for seen in known.doubles()] == ["u-2"]
+    again = relabelled(second, run=None, warm="f0")
+    known.change("MODIFIED", {**again, "metadata": {**again["metadata"], "resourceVersion": "11"}})
+    assert known.doubles() == []

@@ -18,7 +18,10 @@ Json = dict[str, Any]
 
 
 def pod(status: Json, *, uid: str = "u-1", **meta: Any) -> Json:
-    return {"metadata": {"name": "r-1", "uid": uid, **meta}, "spec": {}, "status": {"phase": "Pending", **status}}
+    """A pod with this status, whose containers are agents where nothing else is said."""
+    told = [{"name": "agent", **container} for container in status.get("containerStatuses", [])]
+    full = {"phase": "Pending", **status, **({"containerStatuses": told} if told else {})}
+    return {"metadata": {"name": "r-1", "uid": uid, **meta}, "spec": {}, "status": full}
 
 
 def waiting(reason: str, message: str = "", **more: Any) -> Json:
@@ -239,3 +242,14 @@ def test_patience_is_what_was_asked_for() -> None:
     busy = trouble(429, "", doing="to x", retry_after="7")
     assert isinstance(busy, Busy)
     assert busy.seconds == 7
+
+
+def test_what_something_put_beside_the_agent_is_not_the_agent() -> None:
+    proxy = {"name": "a-proxy", "state": {"waiting": {"reason": "ImagePullBackOff"}}}
+    agent = {"name": "agent", "state": {"running": {}}}
+    assert see(pod({"phase": "Running", "containerStatuses": [proxy, agent]})).stage is Stage.RUNNING
+
+
+def test_an_agent_that_has_ended_well_is_not_said_to_be_started_again() -> None:
+    seen = see(pod({"phase": "Running", "containerStatuses": [{"state": ended("Completed", 0)}]}))
+    assert (seen.stage, seen.words) == (Stage.DONE, "The run has ended.")

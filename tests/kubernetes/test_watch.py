@@ -110,7 +110,7 @@ ODD: list[Any] = [
     {"metadata": {"resourceVersion": "7", "name": "r-2", "uid": "u"}, "status": None},
     {
         "metadata": {"resourceVersion": "7", "name": "r-2", "uid": "u"},
-        "status": {"containerStatuses": [{"restartCount": []}]},
+        "status": {"containerStatuses": [{"name": "agent", "restartCount": []}]},
     },
 ]
 

@@ -69,6 +69,7 @@ async def test_a_dead_login_of_one_cli_does_not_keep_the_others_from_agents(hous
     done = await house.run("store")
     assert done.code == 0, done
     assert set(house.published()) == {"claude-credentials.json", "opencode-auth.json"}
+    assert house.told("gives") == "claude,opencode"
 
 
 async def test_nothing_is_stored_when_nobody_is_logged_in(house: House) -> None:
@@ -211,7 +212,7 @@ async def test_its_role_grants_what_it_needs_and_nothing_else(house: House, api:
 def test_both_sides_speak_of_the_same_things() -> None:
     """The bot's adapter and the refresher share no code: one is in the bot's image, the other in the agents'."""
     main = (SCRIPT / "__main__.py").read_text("utf-8")
-    for name in (credentials.ACCESS_UNTIL, credentials.LOGIN_UNTIL, credentials.TROUBLE):
+    for name in (credentials.ACCESS_UNTIL, credentials.LOGIN_UNTIL, credentials.TROUBLE, credentials.GIVES):
         assert f'"{name}"' in main
     assert f'NAME = "{grant.LOGIN}"' in (SCRIPT / "cluster.py").read_text("utf-8")
     keys = set(re.findall(r'"([a-z-]+\.json)"', (SCRIPT / "files.py").read_text("utf-8")))

@@ -33,6 +33,7 @@ SIGNALLED = 128
 
 QUIET = {"DISABLE_TELEMETRY": "1", "DISABLE_AUTOUPDATER": "1", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1"}
 ACCESS_UNTIL, LOGIN_UNTIL, TROUBLE = "army/access-expires", "army/login-expires", "army/trouble"
+GIVES = "army/gives"
 """What the Lease tells: by it the bot counts down, and needs to read no Secret."""
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -166,6 +167,8 @@ def spent(shared: Path, *, claude: str, seconds: float) -> tuple[str, bool]:
 def publish(shared: Path, cluster: Cluster, lease: Lease, *, names: Collection[Path] = tuple(FILES)) -> None:
     """Agents get what is on the claim, but for what renews it; the Lease tells how long that is good."""
     cluster.publish(published(shared, names))
+    there = {"claude": CLAUDE, "opencode": OPENCODE}
+    lease.notes[GIVES] = ",".join(cli for cli, name in there.items() if (shared / name).is_file())
     if CLAUDE not in names:
         return
     oauth = login_of(shared / CLAUDE) if (shared / CLAUDE).is_file() else {}

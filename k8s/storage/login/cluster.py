@@ -120,6 +120,7 @@ class Lease:
             del self.notes[SPENDING]
             raise
         if not marked:
+            del self.notes[SPENDING]
             raise Failed("The lease was lost to somebody else; nothing was renewed.")
 
     def leave(self) -> None:
