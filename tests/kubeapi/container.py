@@ -108,7 +108,7 @@ class Container:
         """Send process 1 a signal; one that has ended does not mind."""
         if self._process is not None and self._process.returncode is None:
             with suppress(ProcessLookupError):
-                self._process.send_signal(number)
+                os.kill(self.pid, number)  # `send_signal` looks first whether it has ended, and asyncio loses the code
 
     def sweep(self) -> bool:
         """Kill what carries this container's mark; whether there was anything."""

@@ -91,7 +91,7 @@ class Node:
 
     def _bury(self, uid: str) -> None:
         life, task = self._lives[uid], self._tasks[uid]
-        life.forgotten.set()
+        life.status.forgotten.set()
         life.doom(Doom(grace=0, deleted=True))
 
         def done(task: asyncio.Task[None]) -> None:

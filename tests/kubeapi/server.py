@@ -1,19 +1,17 @@
 """The API server on loopback: `async with KubeApi() as api:` and everything that a test asks of it.
 
-It puts the parts together: who asks, what, whether he may, and who answers. What is kept outlives `down` and `up`, as
-etcd outlives an API server; so do the node's containers.
+It puts the parts together and sets their scene; how a request is answered it leaves to `answers.py`. What is kept
+outlives `down` and `up`, as etcd outlives an API server; so do the node's containers.
 """
 
 from __future__ import annotations
 
 import asyncio
 import copy
-import json
 import secrets
 import shutil
 import tempfile
-import time
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Self
@@ -21,23 +19,22 @@ from typing import Self
 import yaml
 from aiohttp import web
 
-from tests.kubeapi import bodies, refusal
-from tests.kubeapi.ask import Call, Target, target
-from tests.kubeapi.faults import Fault, Faults, Kind
+from tests.kubeapi import bodies
+from tests.kubeapi.answers import Answers
+from tests.kubeapi.ask import Call
+from tests.kubeapi.faults import Fault, Faults
+from tests.kubeapi.kubelet import Kubelet
 from tests.kubeapi.life import Life
 from tests.kubeapi.node import Node
-from tests.kubeapi.reading import Lists, Watches
-from tests.kubeapi.refusal import Json, Refusal
+from tests.kubeapi.reading import Watches
+from tests.kubeapi.refusal import Json
 from tests.kubeapi.rights import EVERYTHING, Wish
 from tests.kubeapi.sorts import ACCOUNTS, EVENTS, NAMESPACES, PODS, PRIORITIES, RUNTIME_CLASSES, sort_of
 from tests.kubeapi.stock import Stock
-from tests.kubeapi.streams import PROTOCOL, Attachment, Break, Streams, Wanted
+from tests.kubeapi.streams import Break, Streams
 from tests.kubeapi.writing import Writer
 
-USER = "system:serviceaccount:controlplane:army-bot"
-OPEN = ("/healthz", "/livez", "/readyz")
 CLASSES = {"kata-fc": "kata-fc", "kata-clh": "kata-clh", "kata-qemu": "kata-qemu", "gvisor": "runsc"}
-REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
 
 class KubeApi:
@@ -72,11 +69,11 @@ class KubeApi:
         self.streams = Streams()
         self.stock = Stock()
         self.node = Node(self.stock, self.root)
-        self.node.shed = self._shed
-        self._following: set[asyncio.Transport] = set()
+        kubelet = Kubelet(self.node, self.streams)
+        self.node.shed = kubelet.cut
         self.watches = Watches(self.stock)
-        self._lists = Lists(self.stock)
-        self._writer = Writer(self.stock, version=version, complain=self.violations.append)
+        writer = Writer(self.stock, version=version, complain=self.violations.append)
+        self._answers = Answers(self, stock=self.stock, watches=self.watches, writer=writer, kubelet=kubelet)
         self._port = port
         self._lenient = lenient
         self._runner: web.AppRunner | None = None
@@ -108,7 +105,7 @@ class KubeApi:
     async def up(self) -> None:
         """Listen; again on the same port after `down`."""
         app = web.Application(client_max_size=8 << 20)
-        app.router.add_route("*", "/{path:.*}", self._answer)
+        app.router.add_route("*", "/{path:.*}", self._answers.answer)
         self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.5, handler_cancellation=True)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self._port).start()
@@ -230,222 +227,3 @@ class KubeApi:
                 with suppress(TimeoutError):
                     async with asyncio.timeout(0.05):  # not everything that is asked for is an object's
                         await self.stock.changed(version)
-
-    # --- answering ---
-
-    async def _answer(self, request: web.Request) -> web.StreamResponse:
-        call = Call(request.method.lower(), "", query=dict(request.query))
-        self.calls.append(call)
-        try:
-            response = await self._asked(request, call)
-        except Refusal as refused:
-            if refused.text:
-                response = web.Response(text=refused.text, status=refused.code)
-            else:
-                response = web.json_response(refused.status, status=refused.code)
-            if refused.retry_after is not None:
-                response.headers["Retry-After"] = str(max(1, round(refused.retry_after)))
-        call.status = response.status
-        return response
-
-    async def _asked(self, request: web.Request, call: Call) -> web.StreamResponse:
-        if request.path in OPEN:
-            return web.Response(text="ok" if self.ready else "not ready", status=200 if self.ready else 500)
-        if request.path in {"/version", "/version/"}:
-            major, minor = self.version.split(".")
-            return web.json_response({"major": major, "minor": minor, "gitVersion": f"v{self.version}.0"})
-        given = request.headers.get("Authorization", "")
-        if not secrets.compare_digest(given.encode(), f"Bearer {self.token}".encode()):
-            raise refusal.unauthorised()
-        if request.path == REVIEWS and request.method == "POST":
-            call.verb, call.resource, call.group = "create", "selfsubjectaccessreviews", "authorization.k8s.io"
-            return web.json_response(self._review(bodies.load(await request.read())), status=201)
-        asked = target(request.method, request.path, request.query)
-        call.verb, call.resource, call.group = asked.verb, asked.resource, asked.sort.group
-        call.namespace, call.name = asked.namespace, asked.name
-        fault = self.faults.take(call.verb, call.resource)
-        if fault is not None and (failed := await self._failed(fault, request)) is not None:
-            return failed
-        response = await self._done(request, asked, expire=fault is not None and fault.kind is Kind.EXPIRED)
-        if fault is not None and fault.kind is Kind.CUT_AFTER and request.transport is not None:
-            request.transport.abort()
-        return response
-
-    async def _failed(self, fault: Fault, request: web.Request) -> web.StreamResponse | None:
-        match fault.kind:
-            case Kind.STATUS if fault.code == 429:
-                raise refusal.busy(fault.seconds)
-            case Kind.STATUS:
-                words = (
-                    "etcdserver: request timed out"
-                    if fault.code == 500
-                    else "the server is currently unable to handle the request"
-                )
-                raise refusal.internal(words, code=fault.code)
-            case Kind.SLOW:
-                await asyncio.sleep(fault.seconds)
-            case Kind.HANG:
-                await asyncio.Event().wait()
-            case Kind.CUT:
-                assert request.transport is not None
-                request.transport.abort()
-                await asyncio.Event().wait()
-            case Kind.GARBLED:
-                return web.Response(text="<html><body>502 Bad Gateway</body></html>", content_type="text/html")
-            case Kind.FOREIGN:
-                kind = "application/json" if fault.text.startswith(("{", "[")) else "text/plain"
-                return web.Response(text=fault.text, status=fault.code, content_type=kind)
-            case Kind.CUT_AFTER | Kind.EXPIRED:
-                pass
-        return None
-
-    def _may(self, wish: Wish) -> bool:
-        return wish.allowed(self.cluster_rbac) or (wish.namespace == self.namespace and wish.allowed(self.rbac))
-
-    def _check(self, asked: Target) -> None:
-        """Attaching by WebSocket is a GET; newer servers want the right to create, too."""
-        verbs = [asked.verb]
-        if asked.sub in {"attach", "exec"} and tuple(map(int, self.version.split("."))) > (1, 33):
-            verbs = ["get", "create"]
-        wishes = [asked.wish(verb) for verb in verbs]
-        self.wishes.update(wishes)
-        for wish in wishes:
-            if not self._may(wish):
-                raise wish.refused(USER)
-
-    def _review(self, body: Json) -> Json:
-        asked = body["spec"].get("resourceAttributes") or {}
-        resource = asked.get("resource", "")
-        if sub := asked.get("subresource"):
-            resource = f"{resource}/{sub}"
-        wish = Wish(
-            asked.get("verb", ""), asked.get("group", ""), resource, asked.get("namespace", ""), asked.get("name", "")
-        )
-        return {**body, "status": {"allowed": self._may(wish)}}
-
-    async def _done(self, request: web.Request, asked: Target, *, expire: bool) -> web.StreamResponse:
-        self._check(asked)
-        match asked.sub, asked.verb:
-            case "", "get":
-                thing = self.stock.get(asked.sort, asked.namespace, asked.name)
-                return _json(thing.raw)
-            case "", "list":
-                return _json(self._lists.answer(asked, request.query))
-            case "", "watch":
-                return await self.watches.serve(request, asked, expire=expire)
-            case "", "create":
-                made, warnings = self._writer.create(asked, await request.read(), request.query)
-                return _json(made.raw, status=201, warnings=warnings)
-            case "", "update":
-                made, warnings = self._writer.update(asked, await request.read(), request.query)
-                return _json(made.raw, warnings=warnings)
-            case "", "patch":
-                kind = request.headers.get("Content-Type", "")
-                return _json(self._writer.patch(asked, await request.read(), kind).raw)
-            case "", "delete":
-                left = self._writer.delete(asked, await request.read(), request.query)
-                return _json(left.raw if asked.sort is PODS else json.dumps({
-                    "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success",
-                    "details": {"name": asked.name, "kind": asked.sort.plural, "uid": left.object["metadata"]["uid"]},
-                }).encode())  # fmt: skip
-            case "log", "get" if asked.sort is PODS:
-                return await self._logs(request, asked)
-            case "attach", ("get" | "create") if asked.sort is PODS:
-                return await self._attach(request, asked)
-            case _:
-                raise refusal.Refusal(
-                    405, "MethodNotAllowed", "the server does not allow this method on the requested resource"
-                )
-
-    # --- the kubelet's part ---
-
-    async def _life(self, asked: Target, request: web.Request) -> Life:
-        pod = self.stock.get(PODS, asked.namespace, asked.name).object
-        names = [container["name"] for container in pod["spec"]["containers"]]
-        wanted = request.query.get("container", names[0])
-        if wanted not in names:
-            raise refusal.bad_request(f"container {wanted} is not valid for pod {asked.name}")
-        if not pod["spec"].get("nodeName"):
-            raise refusal.bad_request(f"pod {asked.name} does not have a host assigned")
-        if self.node.dead:
-            await asyncio.sleep(self.node.dial_seconds)
-            why = "i/o timeout" if self.node.dial_seconds else "connect: connection refused"
-            raise refusal.internal(f"error dialing backend: dial tcp 10.0.0.11:10250: {why}")
-        if self.node.dazed:
-            raise refusal.not_found("pods", asked.name)
-        life = self.node.life(asked.name, asked.namespace)
-        assert life is not None
-        return life
-
-    async def _attach(self, request: web.Request, asked: Target) -> web.StreamResponse:
-        life = await self._life(asked, request)
-        query = request.query
-        wanted = Wanted(*(query.get(name, default).lower() in {"true", "1"} for name, default in (
-            ("stdin", "false"), ("stdout", "true"), ("stderr", "true"))))  # fmt: skip
-        if not (wanted.stdin or wanted.channels):
-            raise refusal.bad_request("you must specify at least 1 of stdin, stdout, stderr")
-        protocols = [one.strip() for one in request.headers.get("Sec-WebSocket-Protocol", "").split(",")]
-        if request.headers.get("Upgrade", "").lower() != "websocket" or PROTOCOL not in protocols:
-            raise refusal.bad_request(f"unable to upgrade: this server speaks {PROTOCOL} only")
-        container = life.container
-        if container is None:
-            raise refusal.internal(f'container not found ("{life.spec["containers"][0]["name"]}")')
-        once = bool(life.spec["containers"][0].get("stdinOnce")) and wanted.stdin
-        attachment = Attachment(self.streams, container, pod=asked.name, wanted=wanted, once=once)
-        return await attachment.serve(request)
-
-    async def _logs(self, request: web.Request, asked: Target) -> web.StreamResponse:
-        life, query = await self._life(asked, request), request.query
-        logs = life.logs[:-1] if query.get("previous", "").lower() == "true" else life.logs
-        if not logs:
-            name = life.spec["containers"][0]["name"]
-            raise refusal.bad_request(
-                f'container "{name}" in pod "{asked.name}" is waiting to start: ContainerCreating'
-            )
-        log = logs[-1]
-        since = time.time() - int(query["sinceSeconds"]) if "sinceSeconds" in query else 0.0
-        follow = query.get("follow", "").lower() == "true"
-        piece = log.end.piece
-        lines = list(log.lines(since=since))
-        if follow:  # the end of a line that is not whole yet comes with what follows
-            lines = [line for line in lines if line[1].endswith(b"\n")]
-        if "tailLines" in query:
-            lines = lines[max(0, len(lines) - int(query["tailLines"])) :]
-        stamped = query.get("timestamps", "").lower() == "true"
-        text = b"".join((_stamp(at) if stamped else b"") + line for at, line in lines)
-        if "limitBytes" in query:
-            text = text[: int(query["limitBytes"])]
-        response = web.StreamResponse(headers={"Content-Type": "text/plain"})
-        await response.prepare(request)
-        await response.write(text)
-        if follow:
-            await self._follow(request, response, log.follow(piece))
-        await response.write_eof()
-        return response
-
-    async def _follow(self, request: web.Request, response: web.StreamResponse, lines: AsyncIterator[bytes]) -> None:
-        transport = request.transport
-        assert isinstance(transport, asyncio.Transport)
-        self._following.add(transport)
-        try:
-            async for more in lines:
-                await response.write(more)
-        finally:
-            self._following.discard(transport)
-
-    def _shed(self) -> None:
-        """The kubelet is gone, and with it everything that came through it."""
-        self.streams.cut()
-        for transport in self._following:
-            transport.abort()
-
-
-def _stamp(at: float) -> bytes:
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(at)).encode() + b".%09dZ " % (at % 1 * 1e9)
-
-
-def _json(body: bytes, *, status: int = 200, warnings: Sequence[str] = ()) -> web.Response:
-    response = web.Response(body=body, status=status, content_type="application/json")
-    for warning in warnings:
-        response.headers.add("Warning", f'299 - "{warning.replace(chr(34), chr(92) + chr(34))}"')
-    return response
