@@ -10,8 +10,9 @@ import time
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
-from adapters.kubernetes.cluster import Cluster, Door
+from adapters.kubernetes.cluster import Cluster
 from adapters.kubernetes.credentials import KubernetesCredentials
+from adapters.kubernetes.door import Door
 from adapters.kubernetes.grant import LOGIN
 from adapters.kubernetes.guest import Guest, class_of, isolation_of
 from adapters.kubernetes.pod import pod_of
@@ -136,7 +137,7 @@ async def _login(cluster: Cluster, guest: Guest) -> list[Finding]:
     found = [counted(expiry, now=time.time()) for expiry in await credentials.expiries()]
     if guest.credential == "login":
         try:
-            await credentials.give(RunId("r-doctor"), Agent(name="doctor", driver="claude"))
+            await credentials.give(RunId("r-doctor"), USUAL)
         except Refused as refused:
             found.append(Finding("login", str(refused), good=False, grave=True))
     return found

@@ -21,8 +21,6 @@ from adapters.kubernetes.errors import Changed, Expired, as_trouble, forgotten, 
 from adapters.kubernetes.passage import CALL_SECONDS, Passage
 from orchestrator.errors import Gone
 
-__all__ = ["Cluster", "Door"]
-
 Json = dict[str, Any]
 
 ATTACH_SECONDS = 10.0

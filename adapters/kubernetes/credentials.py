@@ -61,15 +61,16 @@ class KubernetesCredentials:
         """See `orchestrator.ports.Credentials`."""
         grant = granted(run, agent, self._guest)
         if grant.kind == "login":
-            told = _told(await self._cluster.lease(LOGIN))
-            until = _seconds(told, ACCESS_UNTIL)
-            if agent.driver != "claude" and agent.driver in told.get(GIVES, "").split(","):
-                return grant  # of its login nobody knows until when it is good
-            if agent.driver != "claude" or not until:
-                raise Refused(f"The agents of this cluster share no login yet. {HOW}")
-            if until - self._clock() < LEAST_SECONDS:
-                raise Refused(f"The shared login has run out, and nobody renewed it. {told.get(TROUBLE) or SEE}")
+            self._check(_told(await self._cluster.lease(LOGIN)), agent)
         return grant
+
+    def _check(self, told: Mapping[str, str], agent: Agent) -> None:
+        """Raise `Refused` where the Lease says that the shared login is of no use to this agent."""
+        if agent.driver not in told.get(GIVES, "").split(","):
+            raise Refused(f"The agents of this cluster share no login of {agent.driver} yet. {HOW}")
+        until = _seconds(told, ACCESS_UNTIL) if agent.driver == "claude" else 0.0
+        if until and until - self._clock() < LEAST_SECONDS:  # the other CLI's login does not say until when it is good
+            raise Refused(f"The shared login has run out, and nobody renewed it. {told.get(TROUBLE) or SEE}")
 
     async def hand(self, run: RunId, agent: Agent, *, pod: str, uid: str) -> None:
         """Give the pod of this run what is this run's alone; the cluster takes it away with the pod. Twice is once.

@@ -18,8 +18,9 @@ from weakref import WeakValueDictionary
 import structlog
 
 from adapters.kubernetes.claims import Claims
-from adapters.kubernetes.cluster import Cluster, Door
+from adapters.kubernetes.cluster import Cluster
 from adapters.kubernetes.credentials import KubernetesCredentials
+from adapters.kubernetes.door import Door
 from adapters.kubernetes.farewells import Farewells
 from adapters.kubernetes.guest import Guest, class_of, isolation_of
 from adapters.kubernetes.news import News
@@ -129,11 +130,12 @@ class KubernetesRuntime:
                         await self._hand(run, agent)
                         return
                     seen = await self._news.look(run, sure=True)
-                elif await self._stands(seen, again=again):
+                elif self._stands(seen, again=again):
                     self._starts.stands(run)
                     await self._hand(run, agent)
                     return
-                else:
+                else:  # nobody had heard of it, and it had nothing to say: what it lost was nothing
+                    await self._end(seen)
                     seen = self._known.get(run)
         raise Busy(f"The name {run} is taken and free again; once more in a moment.", seconds=1.0)
 
@@ -189,8 +191,8 @@ class KubernetesRuntime:
         if (seen := self._known.get(run)) is not None and seen.stage is Stage.COMING:
             await self.credentials.hand(run, agent, pod=seen.name, uid=seen.uid)
 
-    async def _stands(self, seen: Seen, *, again: bool) -> bool:
-        """Whether this pod is the one that was to be started; when not, it has made room for another."""
+    def _stands(self, seen: Seen, *, again: bool) -> bool:
+        """Whether this pod is the one that was to be started, or is to make room for it. Raises where it is neither."""
         if not seen.ours:
             raise Refused(f"A pod named {seen.name} is in the way, and it is not the bot's.")
         if seen.alive:
@@ -204,7 +206,6 @@ class KubernetesRuntime:
             raise Gone(self._farewells.why(seen.run, seen.words))
         if seen.stage is Stage.DONE or self._farewells.told(seen):  # what it did is not done once more
             raise Refused(f"{seen.words} Nobody heard anything of it, and nothing of what it said is left.")
-        await self._end(seen)  # nobody had heard of it, and it had nothing to say: what it lost was nothing
         return False
 
     # --- attaching ---

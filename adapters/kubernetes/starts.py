@@ -21,7 +21,7 @@ from orchestrator.nouns import RunId
 
 log = structlog.get_logger()
 
-MARGIN_SECONDS = 30.0
+LATE_SECONDS = 30.0
 """What a pod has to start comes from its run's limits, which the core enforces itself: this is where it did not."""
 
 
@@ -80,7 +80,7 @@ class Starts:
         uid, since = self._since.get(seen.run, ("", now))
         if uid != seen.uid:
             _, since = self._since[seen.run] = seen.uid, now
-        late = now - since > seen.start_seconds + MARGIN_SECONDS
+        late = now - since > seen.start_seconds + LATE_SECONDS
         if seen.stage is Stage.COMING and (seen.hopeless or late):
             raise Refused(f"The pod does not start. {seen.words}")
         if seen.hopeless and not again:

@@ -65,7 +65,6 @@ class Watch:
         self.answered = asyncio.Event()  # it was listed, or is in trouble
         self.heard = 0.0  # monotonic seconds when the server last said something
         self.trouble: Trouble | None = None
-        self.lists = 0
         self.version = ""  # how far it was followed; empty: it must be listed
         self._furthest = 0
         self._listed_at = 0.0
@@ -112,7 +111,6 @@ class Watch:
             more = page["metadata"].get("continue", "")
             if not more:
                 break
-        self.lists += 1
         self._listed_at = time.monotonic()
         version = number(page["metadata"]["resourceVersion"])
         back = version < self._furthest

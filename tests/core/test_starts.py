@@ -90,6 +90,18 @@ async def test_a_process_that_was_started_again_is_told_once_with_what_ended_it(
     assert [e.event.times for e in world.store.entries if isinstance(e.event, Restarted)] == [1, 2]
 
 
+async def test_a_cluster_that_says_so_later_than_the_new_process_is_believed_all_the_same() -> None:
+    world = World(behave=silent)
+    async with world.life():
+        run, pod = await world.launch("hi")
+        pod.cut()
+        await pod.until(lambda: pod.attached == 2)
+        world.runtime.died[run] = Restarts(1, "out of memory")
+        await asyncio.sleep(60)
+        assert "it was started again: out of memory" in status(world, run)
+        assert pod.attached == 2, "it is told on the connection that there is"
+
+
 def status(world: World, run: RunId) -> str:
     return world.looks(world.place(run))[0].status
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
@@ -10,8 +11,9 @@ from typing import Any
 import pytest
 
 from adapters.kubernetes import Door, Guest, KubernetesRuntime, Warm
+from orchestrator.errors import Broken, Busy, Gone
 from orchestrator.nouns import Agent, RunId
-from tests.contract.listener import AGENT
+from tests.contract.listener import AGENT, RUN
 from tests.kubeapi import KubeApi
 from tests.kubeapi.role import shipped_role
 from tests.kubernetes.spares import Live
@@ -69,3 +71,23 @@ def live(door: Door, monkeypatch: pytest.MonkeyPatch) -> Live:
         return KubernetesRuntime(door, Guest(image=image), warm=warm, grace_seconds=1.5, longest_pause=0.3)
 
     return begin
+
+
+async def attach(runtime: KubernetesRuntime) -> None:
+    async with runtime.attach(RUN):
+        pass
+
+
+async def is_gone(runtime: KubernetesRuntime, *, seconds: float = 60.0) -> str:
+    """Why an attach says that the pod is gone."""
+    async with asyncio.timeout(seconds):
+        while True:
+            try:
+                async with runtime.attach(RUN) as session:
+                    async for _ in session.frames():
+                        pass
+            except Gone as gone:
+                return str(gone)
+            except (Busy, Broken):
+                pass
+            await asyncio.sleep(0.02)

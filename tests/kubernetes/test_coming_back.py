@@ -15,12 +15,7 @@ from orchestrator.nouns import Agent, Limits, RunId
 from orchestrator.ports import Gateway, Restarts
 from tests.contract.listener import AGENT, RUN, Listener, attached, command, ended, tell, tell_on
 from tests.kubeapi import Fault, KubeApi
-from tests.kubernetes.conftest import Open, starve
-
-
-async def attach(runtime: KubernetesRuntime) -> None:
-    async with runtime.attach(RUN):
-        pass
+from tests.kubernetes.conftest import Open, attach, starve
 
 
 async def is_told(runtime: KubernetesRuntime, word: str) -> None:
@@ -140,7 +135,7 @@ async def test_last_words_that_no_node_has_are_given_up_in_the_end(
 async def test_a_slow_start_is_no_reproach_to_a_run_that_came(
     api: KubeApi, runtime: KubernetesRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adapters.kubernetes.starts.MARGIN_SECONDS", 0.0)
+    monkeypatch.setattr("adapters.kubernetes.starts.LATE_SECONDS", 0.0)
     agent = Agent(name="rehearsal", driver="rehearsal", script="welcome", limits=Limits(start=1))
     api.node.no_room = "1 Insufficient memory."
     await runtime.start(RUN, agent)
@@ -160,7 +155,7 @@ async def test_a_slow_start_is_no_reproach_to_a_run_that_came(
 async def test_one_that_died_and_was_not_started_again_for_too_long_is_given_up(
     api: KubeApi, runtime: KubernetesRuntime, monkeypatch: pytest.MonkeyPatch, *, again: bool
 ) -> None:
-    monkeypatch.setattr("adapters.kubernetes.starts.MARGIN_SECONDS", 0.0)
+    monkeypatch.setattr("adapters.kubernetes.starts.LATE_SECONDS", 0.0)
     agent = Agent(name="rehearsal", driver="rehearsal", script="welcome", limits=Limits(start=0))
     await runtime.start(RUN, agent)
     async with attached(runtime) as session:

@@ -48,7 +48,10 @@ def stored(api: KubeApi, *, hours: float = 8, **told: str) -> None:
     """A login as its refresher leaves it."""
     files = {"claude-credentials.json": json.dumps({"claudeAiOauth": {"accessToken": "at"}}),
              "claude-settings.json": "{}", "opencode-auth.json": '{"x": {"type": "api", "key": "k"}}'}  # fmt: skip
-    api.apply(secret("agent-login", **files), lease(access_expires=str(int(time.time() + hours * HOUR)), **told))
+    api.apply(
+        secret("agent-login", **files),
+        lease(gives="claude,opencode", access_expires=str(int(time.time() + hours * HOUR)), **told),
+    )
 
 
 async def environ(api: KubeApi) -> dict[str, str]:
@@ -164,7 +167,7 @@ async def test_a_pod_that_was_started_ahead_of_the_login_has_it_later(api: KubeA
     api.apply(secret("agent-login"))
     async with KubernetesRuntime(door, GUEST, warm=Warm(1, usual)) as runtime:
         await api.until(lambda: runtime.warmth().ready, within=60)
-        with pytest.raises(Refused, match="share no login yet"):
+        with pytest.raises(Refused, match="share no login of claude yet"):
             await runtime.start(RUN, agent("login"))
         stored(api)
         await runtime.start(RUN, agent("login"))
@@ -176,7 +179,7 @@ async def test_a_pod_that_was_started_ahead_of_the_login_has_it_later(api: KubeA
 
 async def test_without_a_login_nothing_is_started(api: KubeApi, runtime: KubernetesRuntime) -> None:
     async with runtime:
-        with pytest.raises(Refused, match=r"share no login yet\. Log in with the login pod"):
+        with pytest.raises(Refused, match=r"share no login of claude yet\. Log in with the login pod"):
             await runtime.start(RUN, agent("login"))
         stored(api, hours=-1, trouble="invalid_grant, said the server.")
         with pytest.raises(Refused, match=r"run out.*invalid_grant, said the server"):
@@ -188,7 +191,7 @@ async def test_a_login_of_opencode_alone_serves_those_who_run_it(api: KubeApi, r
     api.apply(secret("agent-login", **{"opencode-auth.json": "{}"}), lease(gives="opencode"))
     async with runtime:
         await runtime.start(RUN, replace(agent("login"), driver="opencode"))
-        with pytest.raises(Refused, match="share no login yet"):
+        with pytest.raises(Refused, match="share no login of claude yet"):
             await runtime.start(RunId("r-2"), agent("login"))
 
 
@@ -227,4 +230,4 @@ async def test_the_doctor_misses_a_login_that_all_agents_use(door: Door) -> None
     found = await checkup(door, Guest(image="agent:1", credential="login"))
     (login,) = [finding for finding in found if finding.what == "login"]
     assert login.grave
-    assert "share no login yet" in login.words
+    assert "share no login of claude yet" in login.words

@@ -15,7 +15,7 @@ from orchestrator.errors import Broken, Busy, Gone, Refused
 from tests.contract.listener import AGENT, RUN, Listener, attached, counted, is_there, send_all, tell
 from tests.kubeapi import Fault, KubeApi
 from tests.kubeapi.life import Doom
-from tests.kubernetes.conftest import Open
+from tests.kubernetes.conftest import Open, attach, is_gone
 from tests.kubernetes.test_known import pod
 
 DOOMS = [
@@ -23,26 +23,6 @@ DOOMS = [
     (Doom(45, reason="DeadlineExceeded", message="Pod was active on the node for too long"), "longer than it may"),
     (Doom(10, reason="Terminated", message="node shutdown", condition="TerminationByKubelet"), "shut down"),
 ]
-
-
-async def attach(runtime: KubernetesRuntime) -> None:
-    async with runtime.attach(RUN):
-        pass
-
-
-async def goes(runtime: KubernetesRuntime, words: str) -> None:
-    """Whoever attaches is told in the end that it is gone, and why."""
-    async with asyncio.timeout(60):
-        while True:
-            try:
-                async with runtime.attach(RUN) as session:
-                    async for _ in session.frames():
-                        pass
-            except Gone as gone:
-                assert words in str(gone), str(gone)  # noqa: PT017 - whatever comes before it is passed over
-                return
-            except (Busy, Broken):
-                await asyncio.sleep(0.05)
 
 
 async def told_more(new_life: Open) -> Listener:
@@ -74,7 +54,7 @@ async def test_what_was_said_before_a_pod_was_ended_is_heard_and_then_it_is_gone
         await runtime.start(RUN, AGENT, again=True)
         async with runtime.attach(RUN) as session:
             assert await listener.hear(session, counted(6))
-        await goes(runtime, words)
+        assert words in await is_gone(runtime)
         with pytest.raises(Gone, match=words):
             await runtime.start(RUN, AGENT, again=True)
         await runtime.stop(RUN)
@@ -160,7 +140,7 @@ async def test_one_that_is_being_removed_is_heard_for_as_long_as_it_lives(
             assert await listener.hear(session, counted(7))
             api.life(RUN).doom(Doom(1, deleted=True))
             await api.until(lambda: api.pod(RUN) is None, within=60)
-        await goes(runtime, "being removed")
+        assert "being removed" in await is_gone(runtime)
         with pytest.raises(Gone, match="being removed"):
             await runtime.start(RUN, AGENT, again=True)
         await runtime.stop(RUN)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
 
@@ -233,15 +234,20 @@ async def test_after_an_upgrade_those_of_the_former_version_are_replaced(api: Ku
 
 async def test_a_profile_that_was_changed_changes_what_waits(api: KubeApi, live: Live) -> None:
     profiles = [AGENT]
-
-    async def newest() -> Agent | None:
-        return profiles[-1]
-
-    async with live(1, agent=newest) as runtime:
+    async with live(1, agent=newest(profiles)) as runtime:
         await full(api, runtime, 1)
         profiles.append(replace(AGENT, memory="512Mi"))
         api.apply(_touched(next(iter(idle(api).values()))))  # anything that happens to one makes the bot look
         await api.until(lambda: [_memory(pod) for pod in idle(api).values()] == ["512Mi"], within=PATIENCE)
+
+
+def newest(profiles: Sequence[Agent]) -> Callable[[], Awaitable[Agent | None]]:
+    """Whom the pool starts pods for, when somebody adds to these."""
+
+    async def last() -> Agent | None:
+        return profiles[-1]
+
+    return last
 
 
 def _touched(pod: Json) -> Json:
@@ -256,11 +262,7 @@ def _memory(pod: Json) -> str:
 async def test_a_profile_that_makes_no_sense_leaves_nothing_undone(api: KubeApi, live: Live) -> None:
     """Somebody mistypes it: nothing waits for its former form, and what carries a run twice goes all the same."""
     profiles = [AGENT]
-
-    async def newest() -> Agent | None:
-        return profiles[-1]
-
-    async with live(2, agent=newest) as runtime:
+    async with live(2, agent=newest(profiles)) as runtime:
         await full(api, runtime, 2)
         await runtime.start(RUN, OTHER)
         late, former = sorted(idle(api))

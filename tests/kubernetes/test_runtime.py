@@ -36,7 +36,7 @@ from tests.contract.listener import (
 )
 from tests.kubeapi import Break, Fault, Image, KubeApi
 from tests.kubeapi.command import AGENT_IMAGE
-from tests.kubernetes.conftest import Open, starve
+from tests.kubernetes.conftest import Open, is_gone, starve
 
 ROLE = Path(__file__).parents[2] / "k8s" / "base" / "rbac.yaml"
 
@@ -55,21 +55,6 @@ async def waits(runtime: KubernetesRuntime, word: str, *, seconds: float = 8.0) 
     assert word in (await runtime.pods())[RUN].words
     assert (await runtime.pods())[RUN].alive
     return said
-
-
-async def is_gone(runtime: KubernetesRuntime, *, seconds: float = 8.0) -> str:
-    """Why an attach says that the pod is gone."""
-    async with asyncio.timeout(seconds):
-        while True:
-            try:
-                async with runtime.attach(RUN) as session:
-                    async for _ in session.frames():
-                        pass
-            except Gone as gone:
-                return str(gone)
-            except (Busy, Broken):
-                pass
-            await asyncio.sleep(0.02)
 
 
 # --- a pod that does not start ---------------------------------------------------------------------------------------
@@ -120,7 +105,7 @@ async def test_a_full_quota_is_waited_for(api: KubeApi, runtime: KubernetesRunti
 async def test_a_start_that_takes_too_long_is_given_up(
     api: KubeApi, runtime: KubernetesRuntime, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("adapters.kubernetes.starts.MARGIN_SECONDS", 0.0)
+    monkeypatch.setattr("adapters.kubernetes.starts.LATE_SECONDS", 0.0)
     api.node.no_room = "1 Insufficient cpu."
     patient = Agent(name="rehearsal", driver="rehearsal", limits=Limits(start=0))
     await runtime.start(RUN, patient)

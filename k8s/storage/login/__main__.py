@@ -32,8 +32,8 @@ SIGNALLED = 128
 """A shell that started a program adds this to the signal that killed it."""
 
 QUIET = {"DISABLE_TELEMETRY": "1", "DISABLE_AUTOUPDATER": "1", "CLAUDE_CODE_DISABLE_NONESSENTIAL_TRAFFIC": "1"}
-ACCESS_UNTIL, LOGIN_UNTIL, TROUBLE = "army/access-expires", "army/login-expires", "army/trouble"
-GIVES = "army/gives"
+ACCESS_UNTIL, LOGIN_UNTIL = "army/access-expires", "army/login-expires"
+GIVES, TROUBLE = "army/gives", "army/trouble"
 """What the Lease tells: by it the bot counts down, and needs to read no Secret."""
 
 ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -117,12 +117,13 @@ def renew(shared: Path, cluster: Cluster, lease: Lease, *, claude: str, seconds:
         raise Failed("The stored login has nothing that renews it. Log in again with the login pod.")
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a pod that is to go may finish what cannot be done twice
     lease.spend(hashlib.sha256(token.encode()).hexdigest())
-    cut = False
     try:
         said, cut = spent(shared, claude=claude, seconds=seconds)
-    finally:
-        if not cut:  # it never began, or ended by itself: nobody spends the token any more, and the next one may try
-            lease.notes.pop(SPENDING, None)
+    except (Failed, OSError):  # it never began
+        lease.notes.pop(SPENDING, None)
+        raise
+    if not cut:  # it ended by itself: nobody spends the token any more, and the next one may try
+        lease.notes.pop(SPENDING, None)
     after = login_of(shared / CLAUDE)
     renewed = after.get("accessToken") not in {None, "", before.get("accessToken")}
     if renewed or after.get("refreshToken") != token:
