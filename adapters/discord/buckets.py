@@ -11,7 +11,7 @@ from typing import Self
 
 import aiohttp
 import discord
-from discord.http import Ratelimit
+from discord.http import HTTPClient, Ratelimit
 
 from orchestrator.errors import Busy
 
@@ -75,9 +75,19 @@ def without_sleep(client: discord.Client) -> discord.Client:
     def found(key: str) -> Ratelimit:
         bucket = http._buckets.get(key)  # noqa: SLF001
         if bucket is None:
-            bucket = http._buckets[key] = Bucket(http.max_ratelimit_timeout)  # noqa: SLF001
+            bucket = http._buckets[key] = _unnamed(http, key) or Bucket(http.max_ratelimit_timeout)  # noqa: SLF001
             http._try_clear_expired_ratelimits()  # noqa: SLF001
         return bucket
 
     http.get_ratelimit = found  # type: ignore[method-assign]
     return client
+
+
+def _unnamed(http: HTTPClient, key: str) -> Ratelimit | None:
+    """The bucket that this place had before an answer told what its route's are called, if it was asked for then.
+
+    The library names that of the first answer alone: those of other places under way would be begun anew, and full.
+    """
+    name, _, place = key.partition(":")
+    routes = (route for route, its in http._bucket_hashes.items() if its == name)  # noqa: SLF001
+    return next((old for route in routes if (old := http._buckets.get(f"{route}:{place}"))), None)  # noqa: SLF001

@@ -56,6 +56,24 @@ async def test_many_at_once_go_one_after_another_and_all_go(home: Home, chat: Di
     assert home.api.told_to_wait == 0
 
 
+async def test_places_that_are_asked_for_the_first_time_at_once_keep_their_own_room(
+    home: Home, chat: DiscordChat
+) -> None:
+    """What a route's bucket is called is known from its first answer; the others under way then are not forgotten."""
+    places = [await chat.open(home.where, f"Run {n}", key=f"k{n}") for n in range(3)]
+    home.api.limits.set("POST /channels/{}/typing", 1, per=1)
+    client = await chat._wire.client()
+
+    async def type_on(thread: int) -> None:
+        for _ in range(3):
+            await chat._wire.ask(lambda _: client.http.send_typing(thread))
+
+    async with asyncio.TaskGroup() as people:
+        for where in places:
+            people.create_task(type_on(int(where.thread)))
+    assert home.api.told_to_wait == 0
+
+
 async def test_who_waits_for_one_that_never_answers_goes_when_it_is_given_up() -> None:
     bucket = Bucket(None)
 
